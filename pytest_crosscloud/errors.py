@@ -1,0 +1,38 @@
+"""What can go wrong, said to a person: what happened, and what to do about it."""
+
+from __future__ import annotations
+
+from .model import ErrorClass, Failure
+
+
+class CrosscloudError(Exception):
+    """A failure with a remedy; shown without a traceback."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.remedy}" if self.remedy else self.message
+
+
+class ConfigurationError(CrosscloudError):
+    """The user's input is wrong: an option, a file, a plugin. Exit code 4, before anything is started."""
+
+
+class StageError(CrosscloudError):
+    """A stage failed. ``error_class`` says whose fault it is."""
+
+    def __init__(
+        self, message: str, *, remedy: str = "", error_class: ErrorClass = ErrorClass.INFRASTRUCTURE
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.error_class = error_class
+
+    def failure(self) -> Failure:
+        return Failure(error_class=self.error_class.value, message=self.message, remedy=self.remedy)
+
+
+class DeadlineExceeded(StageError):
+    """A stage ran out of time; the message says what it was waiting for."""

@@ -1,0 +1,419 @@
+"""The nouns of a run: clouds, projects, cells, pins and results. Imports nothing of the package.
+
+Everything here is frozen and can cross a process boundary: what a worker makes, another reads back from the
+store as JSON (``to_json`` and ``from_json``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    from .stage import StageContext
+
+
+class Status(enum.StrEnum):
+    """What became of a stage; the words of cncf.ci."""
+
+    SUCCESS = "success"
+    FAILED = "failed"
+    RUNNING = "running"
+    NA = "n/a"  # something upstream failed, so this never ran
+    CANCELLED = "cancelled"
+
+
+class StageName(enum.StrEnum):
+    """The four stages of a cell, in the order in which they happen."""
+
+    BUILD = "build"
+    PROVISION = "provision"
+    DEPLOY = "deploy"
+    E2E = "e2e"
+
+
+class ErrorClass(enum.StrEnum):
+    """Whose fault a failure is: a badge must not turn red for the product when a cloud had no capacity."""
+
+    PRODUCT = "product"
+    INFRASTRUCTURE = "infrastructure"
+    CONFIGURATION = "configuration"
+
+
+class Json:
+    """Mixin: a frozen dataclass of JSON-able fields that can be written and read back."""
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` wrote. Unknown keys are a TypeError: writer and reader are the same version."""
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class Ref(Json):
+    """A project's version: what was asked for, and what that turned out to be when the run started."""
+
+    name: str  #: as asked: ``stable``, ``head`` or a literal tag, branch or sha
+    version: str  #: what it resolved to, as a person would say it: ``v1.14.7``
+    commit: str = ""  #: full sha, where it is known
+    url: str = ""  #: page of the commit or tag
+    note: str = ""  #: what a reader must know, e.g. "git unreachable: newest tag that the module proxy serves"
+
+
+@dataclass(frozen=True)
+class Pin(Json):
+    """One built image: repository, tag and digest."""
+
+    name: str  #: prefix of its variables in release.env, e.g. ``COREDNS``
+    image: str  #: repository with its registry, e.g. ``198.18.0.1:5000/coredns/coredns``
+    tag: str
+    digest: str  #: ``sha256:…`` of the manifest in the registry
+
+    @property
+    def reference(self) -> str:
+        """What a container runtime pulls: by digest, so that nothing else can be what was tested."""
+        return f"{self.image}@{self.digest}"
+
+
+@dataclass(frozen=True)
+class Artifacts(Json):
+    """All pins of one project at one ref: what Build hands to Deploy."""
+
+    project: str
+    ref: Ref
+    arch: str
+    pins: tuple[Pin, ...]
+    e2e: Pin | None = None  #: the project's e2e container, if it has one
+    cached: bool = False  #: nothing was built: an unchanged input had been built before
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        values = dict(data)
+        values["ref"] = Ref.from_json(values["ref"])
+        values["pins"] = tuple(Pin.from_json(pin) for pin in values["pins"])
+        values["e2e"] = Pin.from_json(values["e2e"]) if values["e2e"] else None
+        return cls(**values)
+
+    def release_env(self) -> str:
+        """The ``release.env`` of this build: ``COREDNS_IMAGE``, ``COREDNS_TAG`` and ``COREDNS_DIGEST`` per pin."""
+        pins = (*self.pins, *((self.e2e,) if self.e2e else ()))
+        lines = (
+            f"{pin.name}_{key}={value}\n"
+            for pin in pins
+            for key, value in (("IMAGE", pin.image), ("TAG", pin.tag), ("DIGEST", pin.digest))
+        )
+        return "".join(lines)
+
+
+@dataclass(frozen=True)
+class Node(Json):
+    """One node of a cluster: a VM, a bare-metal server or a local machine."""
+
+    name: str
+    address: str
+    role: str  #: ``control-plane`` or ``worker``
+
+
+@dataclass(frozen=True)
+class Cluster(Json):
+    """A provisioned Kubernetes."""
+
+    name: str  #: unique beyond the run: it carries the run's id
+    cloud: str
+    kubernetes: Ref
+    arch: str
+    kubeconfig: str  #: path of a file with mode 0600; its content is never shown
+    endpoint: str = ""
+    nodes: tuple[Node, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        values = dict(data)
+        values["kubernetes"] = Ref.from_json(values["kubernetes"])
+        values["nodes"] = tuple(Node.from_json(node) for node in values["nodes"])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Release(Json):
+    """A Helm release in its own namespace."""
+
+    name: str
+    namespace: str
+    chart: str
+    revision: int
+
+
+@dataclass(frozen=True)
+class TestCounts(Json):
+    """What the e2e container's JUnit file counted."""
+
+    __test__ = False  # pytest: not a test class
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class E2EResult(Json):
+    """How the project's e2e container ended. ``exit_code`` decides; the rest explains."""
+
+    exit_code: int
+    counts: TestCounts | None = None  #: None: it wrote no JUnit file
+    failures: tuple[str, ...] = ()  #: "name: message" of each failed check
+    log: str = ""  #: path of the container's log
+    junit: str = ""  #: path of its JUnit file, empty if it wrote none
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        values = dict(data)
+        values["counts"] = TestCounts.from_json(values["counts"]) if values["counts"] else None
+        values["failures"] = tuple(values["failures"])
+        return cls(**values)
+
+
+# -- the matrix ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BuildTarget:
+    """What one Build makes: a project at a ref for an arch. ``id`` is its name in test ids and paths."""
+
+    project: str
+    ref: str
+    arch: str
+    id: str
+
+
+@dataclass(frozen=True)
+class ClusterTarget:
+    """What one Provision makes: a cloud's cluster with a Kubernetes ref and an arch."""
+
+    cloud: str
+    kubernetes: str
+    arch: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the matrix: a build that is deployed on a cluster."""
+
+    build: BuildTarget
+    cluster: ClusterTarget
+    id: str
+
+
+# -- what plugins declare -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What a build strategy is given."""
+
+    project: Project
+    ref: Ref
+    arch: str  #: ``amd64`` or ``arm64``, as Go, OCI and the Terraform modules spell it
+    registry: str  #: ``host:port`` (or host) to push to
+    stage: StageContext
+
+
+@dataclass(frozen=True)
+class ProvisionRequest:
+    """What a cloud is given to make, and later to destroy, one cluster."""
+
+    cloud: Cloud
+    name: str  #: the cluster's name; unique, carries the run's id, valid as a DNS label
+    kubernetes: Ref
+    arch: str
+    workers: int  #: nodes beside the control plane; with 0 the control plane takes pods
+    variables: Mapping[str, Any]  #: the user's Terraform variables for this cloud, over the plugin's
+    directory: Path  #: the cluster's own: state, kubeconfig, certificates; outlives pytest, mode 0700
+    tags: Mapping[str, str]  #: run id and expiry; go on every resource that can carry them
+    registries: tuple[str, ...]  #: plain-HTTP registries that the nodes may pull from
+    stage: StageContext
+
+
+@dataclass(frozen=True)
+class DeployRequest:
+    """What Deploy is given: the project's pins and a cluster."""
+
+    project: Project
+    artifacts: Artifacts
+    cluster: Cluster
+    namespace: str
+    release: str  #: name of the Helm release
+    stage: StageContext
+
+
+@dataclass(frozen=True)
+class E2ERequest:
+    """What the e2e runner is given: a release on a cluster."""
+
+    project: Project
+    artifacts: Artifacts
+    cluster: Cluster
+    release: Release
+    stage: StageContext
+
+
+class BuildStrategy(Protocol):
+    """How a project's images come to be. Bundled: ``build.go``, ``build.dockerfile``, ``build.upstream``."""
+
+    def resolve(self, project: Project, ref: str) -> Ref:
+        """Find out what ``ref`` is today.
+
+        :raises StageError: (class configuration) no such ref; (class infrastructure) cannot be asked.
+        """
+
+    def fingerprint(self, project: Project, ref: Ref, arch: str) -> str:
+        """A hash of every input: an unchanged input is not built again."""
+
+    def build(self, request: BuildRequest) -> Artifacts:
+        """Make the images and push them.
+
+        :raises StageError: it does not compile (class product), or could not be tried (class infrastructure).
+        """
+
+
+@dataclass(frozen=True)
+class Credential:
+    """An environment variable that a cloud needs. Checked before anything starts; its value is never shown."""
+
+    name: str
+    help: str  #: what it is and where to get it
+    required: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cloud:
+    """A place that gives a Kubernetes cluster.
+
+    Required of a subclass: ``provision`` and ``destroy``. The other methods are optional capabilities.
+    A cloud that is a Terraform module needs no subclass of its own: see ``provision.terraform.TerraformCloud``.
+    """
+
+    name: str  #: what ``--clouds`` takes
+    display_name: str = ""  #: column header; default: the name
+    order: int = 100
+    active: bool = True
+    arch: tuple[str, ...] = ("amd64",)
+    credentials: tuple[Credential, ...] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)  #: defaults, below cross-cloud.yml's
+    provides_cluster: bool = True  #: False: the cluster is somebody else's (``existing``), nothing is destroyed
+
+    @property
+    def title(self) -> str:
+        return self.display_name or self.name
+
+    def provision(self, request: ProvisionRequest) -> Cluster:
+        """Make the cluster and wait until its API answers and its nodes are Ready.
+
+        :raises StageError: class infrastructure, unless the configuration is to blame.
+        """
+        raise NotImplementedError(f"cloud {self.name} does not say how to provision")
+
+    def destroy(self, request: ProvisionRequest) -> None:
+        """Remove all that ``provision`` made. Must work after a ``provision`` that failed or died half way,
+        and when called a second time."""
+        raise NotImplementedError(f"cloud {self.name} does not say how to destroy")
+
+    def preflight(self) -> list[str]:
+        """What is missing to use this cloud here, each with its remedy; empty if nothing is."""
+        return []
+
+    def console(self, request: ProvisionRequest, target: Path) -> None:  # noqa: B027
+        """Write the nodes' console output into the directory ``target`` as evidence (optional)."""
+
+    def owned(self, run: str) -> list[str]:
+        """Names of the resources on this cloud that carry the run's tag, also without local state (optional)."""
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class E2E:
+    """A project's e2e container and how it is run."""
+
+    build: BuildStrategy
+    image: str  #: repository path in the run's registry, e.g. ``coredns/e2e``
+    env: Mapping[str, str] = field(default_factory=dict)
+    timeout: float = 300.0  #: seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """Software under test."""
+
+    name: str  #: what ``--projects`` takes
+    build: BuildStrategy
+    chart: str  #: name of a folder in charts/, a path, or an oci:// or https:// reference
+    display_name: str = ""
+    sub_title: str = ""  #: at most 21 characters, as on cncf.ci
+    order: int = 100
+    active: bool = True
+    project_url: str = ""
+    repository_url: str = ""
+    logo_url: str = ""
+    cncf_relation: str = ""
+    stable_ref: str = ""  #: tag that ``stable`` means; empty: the newest release
+    head_ref: str = ""  #: branch that ``head`` means; empty: the newest served
+    arch: tuple[str, ...] = ("amd64",)
+    values: Mapping[str, Any] = field(default_factory=dict)  #: Helm values below the pins
+    timeout: float = 3600.0  #: seconds for the deploy, as ``projects.<id>.timeout`` of cross-cloud.yml
+    e2e: E2E | None = None
+
+    @property
+    def title(self) -> str:
+        return self.display_name or self.name
+
+
+# -- results ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Failure(Json):
+    """Why a stage failed, for a person."""
+
+    error_class: str  #: an ErrorClass
+    message: str  #: first line says what; the rest explains
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class StageResult(Json):
+    """One row of the result store: a stage of a target, running or ended."""
+
+    stage: str  #: a StageName
+    target: str  #: id of the BuildTarget, ClusterTarget or Cell
+    status: str  #: a Status
+    started: float | None = None  #: seconds since the epoch; None: never ran
+    seconds: float = 0.0
+    detail: str = ""  #: one line for the terminal: progress while running, the outcome afterwards
+    cached: bool = False
+    failure: Failure | None = None
+    upstream: str = ""  #: of an n/a: key of the stage that failed, e.g. ``build coredns-head``
+    log: str = ""  #: path below reports/out/
+    data: Mapping[str, Any] = field(default_factory=dict)  #: the stage's product as JSON (Artifacts, Cluster, …)
+
+    @property
+    def key(self) -> str:
+        return stage_key(self.stage, self.target)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        values = dict(data)
+        values["failure"] = Failure.from_json(values["failure"]) if values["failure"] else None
+        return cls(**values)
+
+
+def stage_key(stage: str, target: str) -> str:
+    """The name of a stage everywhere: in the store, in messages and in the scheduler: ``build coredns-head``."""
+    return f"{stage} {target}"

@@ -1,0 +1,77 @@
+"""All of one run as data: what the terminal, results.json, Allure and the page are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..model import Cell, Ref, StageName, StageResult, Status, stage_key
+
+
+@dataclass(frozen=True)
+class ProjectInfo:
+    """What reports show of a project, after configuration."""
+
+    name: str
+    display_name: str
+    sub_title: str = ""
+    project_url: str = ""
+    repository_url: str = ""
+    logo_url: str = ""
+    cncf_relation: str = ""
+
+
+@dataclass(frozen=True)
+class CloudInfo:
+    """What reports show of a cloud, after configuration."""
+
+    name: str
+    display_name: str
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run. ``projects``, ``clouds`` and ``cells`` are in matrix order."""
+
+    id: str
+    started: float  #: seconds since the epoch
+    finished: float | None  #: None while it runs, or when it was killed
+    command: str  #: the command line that started it
+    projects: tuple[ProjectInfo, ...]
+    clouds: tuple[CloudInfo, ...]
+    cells: tuple[Cell, ...]
+    refs: Mapping[str, Ref] = field(default_factory=dict)  #: of projects, by BuildTarget id
+    kubernetes: Mapping[str, Ref] = field(default_factory=dict)  #: by the name asked for
+    results: Mapping[str, StageResult] = field(default_factory=dict)  #: by stage key
+
+    def stages(self, cell: Cell) -> dict[StageName, StageResult]:
+        """The four stages of a cell. One that was never reached is ``n/a``, or ``cancelled`` once the run is over."""
+        targets = {
+            StageName.BUILD: cell.build.id,
+            StageName.PROVISION: cell.cluster.id,
+            StageName.DEPLOY: cell.id,
+            StageName.E2E: cell.id,
+        }
+        unreached = Status.NA if self.finished is None else Status.CANCELLED
+        return {
+            stage: self.results.get(stage_key(stage, target)) or StageResult(stage, target, unreached)
+            for stage, target in targets.items()
+        }
+
+    def cell_status(self, cell: Cell) -> Status:
+        """The cell's badge, by the rules of cncf.ci: what comes upstream decides first.
+
+        A failed build or provision makes the deployment n/a; any failed stage makes it failed; else any
+        cancelled makes it cancelled; else any running, running; success only if every stage succeeded.
+        """
+        stages = self.stages(cell)
+        upstream = {stages[StageName.BUILD].status, stages[StageName.PROVISION].status}
+        own = [stages[StageName.DEPLOY].status, stages[StageName.E2E].status]
+        if upstream & {Status.FAILED, Status.NA}:
+            return Status.NA
+        for status in (Status.FAILED, Status.CANCELLED, Status.RUNNING):
+            if status in own or status in upstream:
+                return status
+        if all(status == Status.SUCCESS for status in own):
+            return Status.SUCCESS
+        return Status.RUNNING if self.finished is None and Status.SUCCESS in own else Status.NA
