@@ -24,9 +24,7 @@ class ConfigurationError(CrosscloudError):
 class StageError(CrosscloudError):
     """A stage failed. ``error_class`` says whose fault it is."""
 
-    def __init__(
-        self, message: str, *, remedy: str = "", error_class: ErrorClass = ErrorClass.INFRASTRUCTURE
-    ) -> None:
+    def __init__(self, message: str, *, remedy: str = "", error_class: ErrorClass = ErrorClass.INFRASTRUCTURE) -> None:
         super().__init__(message, remedy=remedy)
         self.error_class = error_class
 

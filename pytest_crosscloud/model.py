@@ -330,7 +330,7 @@ class Cloud:
         """What is missing to use this cloud here, each with its remedy; empty if nothing is."""
         return []
 
-    def console(self, request: ProvisionRequest, target: Path) -> None:  # noqa: B027
+    def console(self, request: ProvisionRequest, target: Path) -> None:
         """Write the nodes' console output into the directory ``target`` as evidence (optional)."""
 
     def owned(self, run: str) -> list[str]:

@@ -13,7 +13,9 @@ _SECRET_NAME = re.compile(r"(SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIALS?|PRIVATE_K
 #: Secrets by their shape: PEM keys, kubeconfig data, bearer and kubeadm tokens.
 _SHAPES = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
-    re.compile(r"(?P<keep>(?:client-key-data|client-certificate-data|certificate-authority-data|token|password)\s*:\s*)[^\s,}]{16,}"),
+    re.compile(
+        r"(?P<keep>(?:client-key-data|client-certificate-data|certificate-authority-data|token|password)\s*:\s*)[^\s,}]{16,}"
+    ),
     re.compile(r"(?P<keep>\b[Bb]earer\s+)[A-Za-z0-9._~+/=-]{16,}"),
     re.compile(r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b"),
     re.compile(r"(?P<keep>://[^/\s:@]+:)[^/\s:@]+(?=@)"),

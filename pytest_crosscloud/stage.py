@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from .errors import DeadlineExceeded, StageError
 from .model import ErrorClass
@@ -153,35 +152,33 @@ class StageContext:
             assert process.stdin
             process.stdin.write(stdin.encode())
             process.stdin.close()
-        streams: dict[IO[bytes], list[str]] = {process.stdout: [], process.stderr: []}
-        partial: dict[IO[bytes], bytes] = dict.fromkeys(streams, b"")
+        texts: dict[int, list[str]] = {process.stdout.fileno(): [], process.stderr.fileno(): []}
+        partial = dict.fromkeys(texts, b"")
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with selectors.DefaultSelector() as selector, self.log.open("a", encoding="utf-8") as log:
-            for stream in streams:
-                selector.register(stream, selectors.EVENT_READ)
 
-            def take(stream: IO[bytes], raw: bytes) -> None:
+            def take(fd: int, raw: bytes) -> None:
                 line = redact(raw.decode(errors="replace"))
-                streams[stream].append(line)
+                texts[fd].append(line)
                 log.write(line + "\n")
                 log.flush()
                 if on_line:
                     on_line(line)
 
+            for fd in texts:
+                selector.register(fd, selectors.EVENT_READ)
             while selector.get_map():
                 for key, _ in selector.select(self.remaining()):
-                    stream = key.fileobj
-                    assert not isinstance(stream, int)
                     chunk = os.read(key.fd, 65536)
-                    *lines, partial[stream] = (partial[stream] + chunk).split(b"\n")  # type: ignore[index]
+                    *lines, partial[key.fd] = (partial[key.fd] + chunk).split(b"\n")
                     for line in lines:
-                        take(stream, line)  # type: ignore[arg-type]
+                        take(key.fd, line)
                     if not chunk:
-                        if partial[stream]:  # type: ignore[index]
-                            take(stream, partial[stream])  # type: ignore[arg-type,index]
-                        selector.unregister(stream)
-        out, err = (("\n".join(lines)) for lines in streams.values())
-        return out, err
+                        if partial[key.fd]:
+                            take(key.fd, partial[key.fd])
+                        selector.unregister(key.fd)
+        output, errors = ("\n".join(lines) for lines in texts.values())
+        return output, errors
 
 
 def end_process_group(process: subprocess.Popen[bytes]) -> None:

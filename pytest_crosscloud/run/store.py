@@ -103,7 +103,7 @@ class Store:
     def runs(self) -> list[RunRecord]:
         """All runs, oldest first."""
         rows = self._db.execute("SELECT id, started, finished, pid, record FROM runs ORDER BY started")
-        return [RunRecord(*row[:4], json.loads(row[4])) for row in rows]
+        return [RunRecord(id_, started, finished, pid, json.loads(text)) for id_, started, finished, pid, text in rows]
 
     # -- stages ---------------------------------------------------------------------------------------------
 
@@ -133,9 +133,7 @@ class Store:
 
     def changes(self, run: str, after: int = 0) -> list[tuple[int, StageResult]]:
         """Stages that changed since the sequence number ``after``, each with its own number, in order."""
-        rows = self._db.execute(
-            "SELECT seq, result FROM stages WHERE run = ? AND seq > ? ORDER BY seq", (run, after)
-        )
+        rows = self._db.execute("SELECT seq, result FROM stages WHERE run = ? AND seq > ? ORDER BY seq", (run, after))
         return [(seq, StageResult.from_json(json.loads(text))) for seq, text in rows]
 
     # -- resources ------------------------------------------------------------------------------------------
@@ -149,7 +147,9 @@ class Store:
             values,
         )
 
-    def set_resource(self, run: str, kind: str, name: str, state: str, error: str = "", expires: float | None = None) -> None:
+    def set_resource(
+        self, run: str, kind: str, name: str, state: str, error: str = "", expires: float | None = None
+    ) -> None:
         self._db.execute(
             "UPDATE resources SET state = ?, error = ?, expires = ? WHERE run = ? AND kind = ? AND name = ?",
             (state, error, expires, run, kind, name),
@@ -162,4 +162,7 @@ class Store:
             " WHERE ? IS NULL OR run = ? ORDER BY rowid",
             (run, run),
         )
-        return [Resource(*row[:4], json.loads(row[4]), *row[5:]) for row in rows]
+        return [
+            Resource(run_, kind, name, state, json.loads(spec), expires, error)
+            for run_, kind, name, state, spec, expires, error in rows
+        ]
