@@ -262,6 +262,7 @@ class E2ERequest:
     artifacts: Artifacts
     cluster: Cluster
     release: Release
+    registry: str  #: where the framework's own helper images are pushed, as in BuildRequest
     stage: StageContext
 
 
