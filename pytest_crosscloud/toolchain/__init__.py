@@ -1,1 +1,1 @@
-"""toolchain"""
+"""The programs that a run needs and the Kubernetes that it provisions: found, fetched or built; cached."""

@@ -1,0 +1,71 @@
+"""Runs Go: any command in a module, and builds that say how far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ..model import ErrorClass
+from ..stage import Completed, StageContext
+from .tools import tool
+
+
+def go(
+    stage: StageContext,
+    directory: Path,
+    *argv: str,
+    env: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] | None = None,
+    error_class: ErrorClass = ErrorClass.INFRASTRUCTURE,
+) -> Completed:
+    """Run ``go argv…`` in ``directory``.
+
+    :raises StageError: it failed; ``error_class`` says whose fault that is.
+    """
+    # A go.work above the directory, or vendoring that the caller's flags ask for, must not change what is built.
+    settings = {"GOWORK": "off", "GOFLAGS": "-buildvcs=false", **(env or {})}
+    return stage.command(
+        [str(tool("go", stage)), *argv], cwd=directory, env=settings, on_line=on_line, error_class=error_class
+    )
+
+
+def go_build(
+    stage: StageContext,
+    directory: Path,
+    package: str,
+    output: Path,
+    *,
+    arch: str,
+    ldflags: str = "",
+    tags: str = "",
+    label: str = "",
+    error_class: ErrorClass = ErrorClass.PRODUCT,
+) -> None:
+    """Compile ``package`` of the module in ``directory`` into the static Linux binary ``output``.
+
+    Reports progress as ``<label>: compiling 412 of 690 packages``; packages in Go's build cache are not counted.
+
+    :param arch: as Go spells it, ``amd64`` or ``arm64``.
+    :param error_class: of a failing build; packages that cannot be loaded at all count as the same.
+    :raises StageError: it does not compile.
+    """
+    prefix = f"{label}: " if label else ""
+    env = {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": arch}
+    flags = ["-trimpath", f"-ldflags={ldflags}", f"-tags={tags}"]
+
+    stage.progress(f"{prefix}counting the packages to compile")
+    stale = "{{if .Stale}}{{.ImportPath}}{{end}}"
+    listed = go(stage, directory, "list", "-deps", *flags, "-f", stale, package, env=env, error_class=error_class)
+    waiting = set(listed.output.split())
+    total = len(waiting)
+
+    def compiled(line: str) -> None:
+        if line in waiting:
+            waiting.remove(line)
+            stage.progress(f"{prefix}compiling {total - len(waiting)} of {total} packages")
+
+    # Every package that go starts to compile is a line of `-v`; linking the program comes after the last of them.
+    stage.progress(f"{prefix}compiling {total} packages" if total > 1 else f"{prefix}linking")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    command = ["build", "-v", *flags, "-o", str(output), package]
+    go(stage, directory, *command, env=env, on_line=compiled, error_class=error_class)
