@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -37,6 +38,7 @@ class RunSummary:
     started: float  #: seconds since the epoch
     finished: float | None  #: None while it runs, or when it was killed
     command: str  #: the command line that started it
+    options: tuple[str, ...] = field(default=(), kw_only=True)  #: what a repetition needs too: ``--registry=…``
     projects: tuple[ProjectInfo, ...]
     clouds: tuple[CloudInfo, ...]
     cells: tuple[Cell, ...]
@@ -57,6 +59,15 @@ class RunSummary:
             stage: self.results.get(stage_key(stage, target)) or StageResult(stage, target, unreached)
             for stage, target in targets.items()
         }
+
+    def repeat(self, cell: Cell) -> str:
+        """The command that runs this one cell again."""
+        arguments = [f"--clouds={cell.cluster.cloud}", f"--projects={cell.build.project}", f"--refs={cell.build.ref}"]
+        if cell.cluster.kubernetes != "stable":
+            arguments.append(f"--kubernetes={cell.cluster.kubernetes}")
+        if cell.build.arch != "amd64":
+            arguments.append(f"--arch={cell.build.arch}")
+        return shlex.join(["pytest", *arguments, *self.options])
 
     def cell_status(self, cell: Cell) -> Status:
         """The cell's badge, by the rules of cncf.ci: what comes upstream decides first.
