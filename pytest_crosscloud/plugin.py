@@ -1,0 +1,173 @@
+"""pytest's entry point: options, parametrization over the matrix, and the fixtures that are the pipeline.
+
+Every pytest process on a machine where this is installed imports this module, so it imports nothing heavy;
+what a run needs is imported when the command line selects one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+if TYPE_CHECKING:
+    from .run.pipeline import Pipeline
+    from .run.session import Session
+
+#: What tests may ask for; each is parametrized over the part of the matrix that it needs.
+_CELL_FIXTURES = {"release", "e2e"}
+_BUILD_FIXTURE = "artifacts"
+_CLUSTER_FIXTURE = "cluster"
+_TARGET = "crosscloud_target"
+
+_session = pytest.StashKey["Session"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("crosscloud", "crosscloud: projects × clouds × refs")
+    names = "comma-separated names"
+    group.addoption("--clouds", metavar="NAMES", help=f"{names} of clouds; crosscloud list shows them")
+    group.addoption("--projects", metavar="NAMES", help=f"{names} of projects; default: all that are active")
+    group.addoption("--refs", metavar="REFS", help="stable, head, or any tag, branch or sha (default: stable,head)")
+    group.addoption("--kubernetes", metavar="REFS", help="Kubernetes versions of the clusters (default: stable)")
+    group.addoption("--arch", metavar="NAMES", help="amd64, arm64 (default: amd64)")
+    group.addoption("--crosscloud-config", metavar="FILE", help="default: cross-cloud.yml in pytest's rootdir")
+    group.addoption(
+        "--keep-failed",
+        nargs="?",
+        const="2h",
+        metavar="TIME",
+        help="keep clusters with a failed cell for TIME (30m, 2h; default 2h) instead of destroying them",
+    )
+    group.addoption("--crosscloud-out", metavar="DIR", help="where reports go (default: reports/out in the rootdir)")
+    group.addoption("--registry", metavar="HOST", help="push images to this registry; default: one for the run")
+
+
+def _selected(config: pytest.Config) -> bool:
+    """Whether the command line selects a matrix. Without it we only explain ourselves in skips."""
+    return bool(config.getoption("--clouds") or config.getoption("--projects"))
+
+
+def _get_session(config: pytest.Config) -> Session:
+    """This process's part of the run. Read once; the matrix is wanted before pytest is configured."""
+    session = config.stash.get(_session, None)
+    if session is None:
+        from .errors import ConfigurationError
+        from .run.session import Session
+
+        try:
+            session = config.stash[_session] = Session(config)
+        except ConfigurationError as error:
+            raise pytest.UsageError(str(error)) from None
+    return session
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """``-n auto``: as many workers as the matrix is wide, for waiting is most of the work."""
+    if not _selected(config):
+        return None
+    from .run.scheduler import auto_num_workers
+
+    return auto_num_workers(_get_session(config).matrix)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "crosscloud(projects=…, clouds=…, over=…): narrow a test's part of the matrix; over='builds', "
+        "'clusters' or 'cells' says which part a test of the pipeline fixture runs over",
+    )
+    if not _selected(config) or config.option.help:
+        return
+    session = _get_session(config)
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        # No path was given: the bundled suite is what runs the matrix.
+        from . import suite
+
+        config.args = [suite.__path__[0]]
+    session.register()
+
+
+# -- parametrization ----------------------------------------------------------------------------------------
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if _TARGET not in metafunc.fixturenames:
+        return
+    if not _selected(metafunc.config):
+        reason = "selects no matrix: give --clouds and/or --projects"
+        metafunc.parametrize(_TARGET, [pytest.param(None, marks=pytest.mark.skip(reason))], ids=["none"])
+        return
+    matrix = _get_session(metafunc.config).matrix
+    marks = {key: value for mark in metafunc.definition.iter_markers("crosscloud") for key, value in mark.kwargs.items()}
+    targets = matrix.narrow(
+        over=marks.get("over") or _over(metafunc.fixturenames),
+        projects=marks.get("projects"),
+        clouds=marks.get("clouds"),
+    )
+    metafunc.parametrize(_TARGET, targets, ids=[target.id for target in targets], indirect=True, scope="session")
+
+
+def _over(fixtures: list[str]) -> str:
+    """Which part of the matrix the fixtures need: a test of ``cluster`` alone runs once per cluster."""
+    if _CELL_FIXTURES & set(fixtures) or {_BUILD_FIXTURE, _CLUSTER_FIXTURE} <= set(fixtures):
+        return "cells"
+    if _BUILD_FIXTURE in fixtures:
+        return "builds"
+    return "clusters" if _CLUSTER_FIXTURE in fixtures else "cells"
+
+
+# -- fixtures -----------------------------------------------------------------------------------------------
+#
+# They do not own what they give: it belongs to the run, is made once for all workers, and outlives them.
+
+
+@pytest.fixture(scope="session")
+def crosscloud_target(request: pytest.FixtureRequest) -> Any:
+    """The point of the matrix that the test runs on: a Cell, a BuildTarget or a ClusterTarget."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def pipeline(crosscloud_target: Any, pytestconfig: pytest.Config) -> Pipeline:
+    """The test's target with the stages to call: ``artifacts()``, ``cluster()``, ``release()``, ``e2e()``."""
+    from .run.pipeline import Pipeline
+
+    return Pipeline(_get_session(pytestconfig).engine, crosscloud_target)
+
+
+@pytest.fixture(scope="session")
+def artifacts(pipeline: Pipeline) -> Any:
+    """Build: the pins of the project at the ref, as ``model.Artifacts``."""
+    return pipeline.artifacts()
+
+
+@pytest.fixture(scope="session")
+def cluster(pipeline: Pipeline) -> Any:
+    """Provision: the cluster with its kubeconfig, as ``model.Cluster``."""
+    return pipeline.cluster()
+
+
+@pytest.fixture(scope="session")
+def release(artifacts: Any, cluster: Any, pipeline: Pipeline) -> Any:
+    """Deploy: the project's Helm release on the cluster, as ``model.Release``."""
+    return pipeline.release()
+
+
+@pytest.fixture(scope="session")
+def e2e(release: Any, pipeline: Pipeline) -> Any:
+    """The runner of the project's e2e container: call it for a ``model.E2EResult``."""
+    return pipeline.e2e
+
+
+# -- scheduling ---------------------------------------------------------------------------------------------
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Follow the pipeline's graph, unless the user asked for another distribution."""
+    if not _selected(config) or config.getoption("dist") != "load":
+        return None
+    from .run.scheduler import GraphScheduler
+
+    return cast("Any", GraphScheduler)(config, log)

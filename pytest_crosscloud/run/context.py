@@ -1,0 +1,144 @@
+"""A run as one process sees it: the store, the plugins, the configuration and the matrix of the same run.
+
+The controller creates a run; its workers, its reaper and ``crosscloud clean`` open it by its id, from what the
+store holds about it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from .. import paths
+from ..errors import ConfigurationError
+from ..model import Ref
+from .store import RunRecord, Store
+from .summary import CloudInfo, ProjectInfo, RunSummary
+
+_T = TypeVar("_T")
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..config import Config
+    from ..matrix import Matrix
+    from ..plugins import Plugins
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line said that another process of the run must know."""
+
+    rootdir: str
+    out: str  #: reports/out of this run
+    registry: str = ""  #: host[:port] that images go to
+    keep_failed: float | None = None  #: seconds that clusters with a failed cell are kept
+    plugins: Mapping[str, object] = field(default_factory=dict)  #: what plugins.load needs to find the same ones
+    config: str = ""  #: path of the cross-cloud.yml that was given
+
+
+@dataclass
+class Run:
+    """One run, opened. ``refs`` are by BuildTarget id, ``kubernetes`` by the name asked for."""
+
+    id: str
+    store: Store
+    settings: Settings
+    plugins: Plugins
+    config: Config
+    matrix: Matrix
+    refs: Mapping[str, Ref] = field(default_factory=dict)
+    kubernetes: Mapping[str, Ref] = field(default_factory=dict)
+
+    @property
+    def out(self) -> Path:
+        return Path(self.settings.out)
+
+    @property
+    def directory(self) -> Path:
+        """The run's state, outside of the checkout: clusters, locks; what destroying needs."""
+        return directory(self.id)
+
+    def summary(self) -> RunSummary:
+        """All that is known of the run now."""
+        record = self.store.run(self.id)
+        assert record, f"run {self.id} is not in the store"
+        return RunSummary(
+            id=self.id,
+            started=record.started,
+            finished=record.finished,
+            command=str(record.record["command"]),
+            projects=tuple(
+                ProjectInfo(
+                    name=project.name,
+                    display_name=project.title,
+                    sub_title=project.sub_title,
+                    project_url=project.project_url,
+                    repository_url=project.repository_url,
+                    logo_url=project.logo_url,
+                    cncf_relation=project.cncf_relation,
+                )
+                for project in self._selected(self.config.projects, [cell.build.project for cell in self.matrix.cells])
+            ),
+            clouds=tuple(
+                CloudInfo(cloud.name, cloud.title)
+                for cloud in self._selected(self.config.clouds, [cell.cluster.cloud for cell in self.matrix.cells])
+            ),
+            cells=self.matrix.cells,
+            refs=self.refs,
+            kubernetes=self.kubernetes,
+            results=self.store.results(self.id),
+        )
+
+    @staticmethod
+    def _selected(known: Mapping[str, _T], names: list[str]) -> list[_T]:
+        return [known[name] for name in dict.fromkeys(names)]
+
+
+def directory(run: str) -> Path:
+    """Where the state of a run lies; private to the user."""
+    return paths.state("runs", run)
+
+
+def create(store: Store, settings: Settings, refs: Mapping[str, Ref], kubernetes: Mapping[str, Ref]) -> str:
+    """Record a new run and return its id: eight hex digits, unique on this host and very likely anywhere."""
+    record = {
+        "command": " ".join(["pytest", *sys.argv[1:]]),
+        "settings": settings.__dict__,
+        "refs": {name: ref.to_json() for name, ref in refs.items()},
+        "kubernetes": {name: ref.to_json() for name, ref in kubernetes.items()},
+    }
+    while True:
+        run = secrets.token_hex(4)
+        try:
+            store.create_run(RunRecord(run, time.time(), None, os.getpid(), record))
+        except sqlite3.IntegrityError:
+            continue
+        directory(run).mkdir(parents=True, mode=0o700)
+        return run
+
+
+def open_run(store: Store, run: str, plugins: Plugins, config: Config, matrix: Matrix) -> Run:
+    """Open a run that ``create`` recorded.
+
+    :raises ConfigurationError: the store knows no such run.
+    """
+    record = store.run(run)
+    if record is None:
+        raise ConfigurationError(f"there is no run {run!r}", remedy="crosscloud clean --dry-run lists the runs")
+    return Run(
+        id=run,
+        store=store,
+        settings=Settings(**record.record["settings"]),
+        plugins=plugins,
+        config=config,
+        matrix=matrix,
+        refs={name: Ref.from_json(ref) for name, ref in record.record["refs"].items()},
+        kubernetes={name: Ref.from_json(ref) for name, ref in record.record["kubernetes"].items()},
+    )

@@ -1,0 +1,305 @@
+"""The controller of a run: makes it, shows it, gives clusters back when their last test is done, and ends it.
+
+These are the hooks of the pytest process that the user started. With xdist it runs no tests itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ..errors import ConfigurationError, CrosscloudError, StageError
+from ..model import Failure, Ref, StageName, StageResult, Status
+from ..stage import RUN_VARIABLE
+from . import context, reaper
+from .graph import Graph
+from .session import WORKER_INPUT
+from .store import Resource, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from ..report.terminal import Live
+    from .context import Run
+    from .session import Session
+
+#: Seconds between two looks at the store.
+_INTERVAL = 0.2
+
+
+class Controller:
+    """pytest hooks of the controller."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._run: Run | None = None
+        self._reaper: reaper.Reaper | None = None
+        self._watcher: Watcher | None = None
+        self._graph: Graph | None = None
+        self._problems: list[str] = []
+
+    # -- start ------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        if session.config.option.collectonly:
+            return
+        try:
+            self._start(session.config)
+        except ConfigurationError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def _start(self, config: pytest.Config) -> None:
+        this = self._session
+        for cloud in {cell.cluster.cloud for cell in this.matrix.cells}:
+            if missing := this.config.clouds[cloud].preflight():
+                raise ConfigurationError(f"cloud {cloud} cannot be used here:\n  " + "\n  ".join(missing))
+        out = Path(this.settings.out)
+        _clear(out)
+        store = Store()
+        refs, failed = _resolve(this)
+        kubernetes = {
+            name: this.config.resolve_kubernetes(name)
+            for name in dict.fromkeys(cluster.kubernetes for cluster in this.matrix.clusters)
+        }
+        run_id = context.create(store, this.settings, refs, kubernetes)
+        # Workers inherit it, and so do their children: the reaper finds all of them by it.
+        os.environ[RUN_VARIABLE] = run_id
+        self._run = run = this.open(run_id)
+        self._reaper = reaper.start(store.path, run_id)
+        self._start_registry(run)
+        for result in failed:
+            store.record(run_id, result)
+        self._watcher = Watcher(run, self._live(config))
+        self._watcher.start()
+
+    def _start_registry(self, run: Run) -> None:
+        if run.settings.registry or not self._session.matrix.builds:
+            return
+        from ..build import registry
+
+        def intend(spec: dict[str, Any]) -> None:
+            run.store.put_resource(Resource(run.id, "registry", "registry", "live", spec))
+
+        host = registry.start(run.id, run.directory, intend).host
+        run.settings = replace(run.settings, registry=host)
+        run.store.set_settings(run.id, run.settings.__dict__)
+
+    def _live(self, config: pytest.Config) -> Live:
+        from ..report.terminal import Live
+
+        terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
+
+        def write_line(line: str) -> None:
+            if terminal is not None:
+                terminal.ensure_newline()
+                terminal.write_line(line)
+
+        return Live(write_line, color=bool(terminal and terminal.hasmarkup))
+
+    def pytest_configure_node(self, node: Any) -> None:
+        """xdist: tell a worker which run it belongs to."""
+        if self._run:
+            node.workerinput[WORKER_INPUT] = self._run.id
+
+    # -- while it runs ----------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if self._run and session.items:
+            self._graph = Graph.of(session.items)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        # A worker that crashed reports its item once, with this phase and without a logfinish.
+        if report.when == "???":
+            self._finished(report.nodeid)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self._finished(nodeid)
+
+    def _finished(self, nodeid: str) -> None:
+        """Give back each cluster whose last test this was."""
+        if not self._run:
+            return
+        if self._graph is None:
+            self._graph = Graph.read(self._run.directory)
+        for cluster in self._graph.finish(nodeid):
+            release_cluster(self._run, cluster)
+
+    def pytest_report_teststatus(self, report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+        """The stages' own lines tell more than dots; pytest's words come back with ``-v``."""
+        if config.get_verbosity() > 0 or "crosscloud_target" not in report.keywords or report.when == "teardown":
+            return None
+        if report.skipped and report.when in ("setup", "call"):
+            return "n/a", "", ""
+        return None
+
+    # -- end --------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        # xdist ends its workers in its own sessionfinish: what they still ran is cancelled afterwards.
+        try:
+            return (yield)
+        finally:
+            if self._run:
+                self._finish(self._run, session)
+
+    def _finish(self, run: Run, session: pytest.Session) -> None:
+        for result in run.store.results(run.id).values():
+            if result.status == Status.RUNNING:
+                seconds = time.time() - (result.started or time.time())
+                run.store.record(run.id, replace(result, status=Status.CANCELLED, seconds=seconds))
+        for cluster in self._session.matrix.clusters:
+            release_cluster(run, cluster.id)
+        if self._watcher:
+            self._watcher.stop()
+        if self._reaper:
+            write = self._watcher.live.line if self._watcher else lambda text: None
+            self._problems += self._reaper.finish(write)
+        run.store.finish_run(run.id)
+        self._report(run)
+        if self._problems and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _report(self, run: Run) -> None:
+        from .. import report
+
+        summary = run.summary()
+        self._problems += report.write_all(summary, run.out)
+        try:
+            run.plugins.hook.crosscloud_run_finished(summary=summary)
+        except Exception as error:
+            self._problems.append(f"a plugin's crosscloud_run_finished raised {type(error).__name__}: {error}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if not self._run:
+            return
+        from ..report import terminal
+
+        width = shutil.get_terminal_size((120, 24)).columns
+        terminalreporter.ensure_newline()
+        terminalreporter.write_sep("=", f"crosscloud run {self._run.id}")
+        terminalreporter.write(terminal.table(self._run.summary(), terminalreporter.hasmarkup, width))
+        for problem in (*self._session.plugins.problems, *self._problems):
+            terminalreporter.write_line(str(problem), yellow=True)
+
+
+class Watcher(threading.Thread):
+    """Follows the store, shows each change and tells the event hooks about it."""
+
+    def __init__(self, run: Run, live: Live) -> None:
+        super().__init__(name="crosscloud-watcher", daemon=True)
+        self._run = run
+        self.live = live
+        self._stopping = threading.Event()
+        self._started: set[str] = set()
+
+    def run(self) -> None:
+        store = Store(self._run.store.path)
+        self.live.header(self._run.summary_from(store))
+        seen = 0
+        while True:
+            last = self._stopping.wait(_INTERVAL)
+            changes = store.changes(self._run.id, seen)
+            if changes:
+                seen = changes[-1][0]
+            self.live.update([result for _, result in changes], time.time())
+            for _, result in changes:
+                self._tell(result)
+            if last:
+                store.close()
+                return
+
+    def stop(self) -> None:
+        """Show what is left to show, and end."""
+        self._stopping.set()
+        self.join(10)
+
+    def _tell(self, result: StageResult) -> None:
+        hook = self._run.plugins.hook
+        if result.status == Status.RUNNING:
+            if result.key in self._started:
+                return  # progress, not a start
+            self._started.add(result.key)
+            self._call(hook.crosscloud_stage_started, result)
+        else:
+            self._call(hook.crosscloud_stage_finished, result)
+
+    def _call(self, hook: Callable[..., object], result: StageResult) -> None:
+        try:
+            hook(run=self._run.id, result=result)
+        except Exception as error:
+            self.live.line(f"a plugin's hook raised {type(error).__name__}: {error}")
+
+
+def release_cluster(run: Run, target: str) -> None:
+    """The target's cluster has done its work: the reaper may have it, unless a failure is to be looked into."""
+    for resource in run.store.resources(run.id):
+        if resource.kind == "cluster" and resource.spec["target"] == target and resource.state in ("intended", "live"):
+            keep = run.settings.keep_failed
+            if keep is not None and _has_failure(run, target):
+                run.store.set_resource(run.id, resource.kind, resource.name, "kept", expires=time.time() + keep)
+            else:
+                run.store.set_resource(run.id, resource.kind, resource.name, "released")
+
+
+def _has_failure(run: Run, cluster: str) -> bool:
+    targets = {cluster, *(cell.id for cell in run.matrix.cells if cell.cluster.id == cluster)}
+    return any(
+        result.target in targets and result.status == Status.FAILED for result in run.store.results(run.id).values()
+    )
+
+
+def _resolve(session: Session) -> tuple[dict[str, Ref], list[StageResult]]:
+    """What every ref is today, asked side by side; and a failed Build for each that cannot be resolved.
+
+    :raises ConfigurationError: a ref that was given on the command line does not exist.
+    """
+    refs: dict[str, Ref] = {}
+    failed: list[StageResult] = []
+    wrong: list[str] = []
+    builds = session.matrix.builds
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        projects = session.config.projects
+        futures = [
+            pool.submit(projects[build.project].build.resolve, projects[build.project], build.ref) for build in builds
+        ]
+    for build, future in zip(builds, futures, strict=True):
+        try:
+            refs[build.id] = future.result()
+        except StageError as error:
+            if error.error_class == "configuration" and build.ref not in ("stable", "head"):
+                wrong.append(str(error))
+            refs[build.id] = Ref(build.ref, build.ref)
+            failed.append(_failed_build(build.id, error.failure()))
+        except CrosscloudError as error:
+            refs[build.id] = Ref(build.ref, build.ref)
+            failed.append(_failed_build(build.id, Failure("configuration", error.message, error.remedy)))
+    if wrong:
+        raise ConfigurationError("\n".join(wrong))
+    return refs, failed
+
+
+def _failed_build(target: str, failure: Failure) -> StageResult:
+    return StageResult(StageName.BUILD, target, Status.FAILED, started=time.time(), failure=failure)
+
+
+def _clear(out: Path) -> None:
+    """Remove what the last run wrote; Allure's history stays, it is meant to grow."""
+    for name in ("builds", "clusters", "cells", "allure-results"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in ("results.json", "index.html"):
+        (out / name).unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+
+

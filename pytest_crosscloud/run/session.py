@@ -1,0 +1,99 @@
+"""This pytest process's part in a run: the controller makes the run, a worker opens the one it is told."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from .. import config as configuration
+from .. import matrix as matrices
+from .. import plugins
+from ..errors import ConfigurationError
+from . import context
+from .context import Run, Settings
+from .stages import Engine
+from .store import Store
+
+if TYPE_CHECKING:
+    import pytest
+
+#: The key under which xdist hands the run's id to a worker.
+WORKER_INPUT = "crosscloud_run"
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Session:
+    """What the command line selects, in this process.
+
+    :raises ConfigurationError: an option, a file or a name is wrong.
+    """
+
+    def __init__(self, pytest_config: pytest.Config) -> None:
+        self.pytest_config = pytest_config
+        option = pytest_config.getoption
+        rootdir = pytest_config.rootpath
+        conftests = [
+            plugin
+            for plugin in pytest_config.pluginmanager.get_plugins()
+            if isinstance(plugin, ModuleType) and Path(plugin.__file__ or "").name == "conftest.py"
+        ]
+        self.plugins = plugins.load(rootdir, conftests)
+        given = option("--crosscloud-config")
+        self.config = configuration.load(Path(given) if given else None, self.plugins, rootdir)
+        self.matrix = matrices.select(
+            self.config,
+            clouds=option("--clouds"),
+            projects=option("--projects"),
+            refs=option("--refs"),
+            kubernetes=option("--kubernetes"),
+            arch=option("--arch"),
+        )
+        keep = option("--keep-failed")
+        self.settings = Settings(
+            rootdir=str(rootdir),
+            out=str(rootdir / (option("--crosscloud-out") or "reports/out")),
+            registry=option("--registry") or "",
+            keep_failed=seconds(keep) if keep else None,
+            plugins=self.plugins.sources(),
+            config=str(Path(given).resolve()) if given else "",
+        )
+        self.run: Run | None = None
+
+    def register(self) -> None:
+        """Take part: as a worker of the run that the controller made, or as its controller."""
+        workerinput: dict[str, Any] | None = getattr(self.pytest_config, "workerinput", None)
+        if workerinput is not None:
+            if WORKER_INPUT in workerinput:
+                self.open(workerinput[WORKER_INPUT])
+            from .scheduler import WorkerPlugin
+
+            self.pytest_config.pluginmanager.register(WorkerPlugin(self), "crosscloud-worker")
+        else:
+            from .controller import Controller
+
+            self.pytest_config.pluginmanager.register(Controller(self), "crosscloud-controller")
+
+    def open(self, run: str) -> Run:
+        """Open the run ``run`` in this process."""
+        self.run = context.open_run(Store(), run, self.plugins, self.config, self.matrix)
+        return self.run
+
+    @cached_property
+    def engine(self) -> Engine:
+        assert self.run, "the run is opened before any test runs"
+        return Engine(self.run)
+
+
+def seconds(text: str) -> float:
+    """Read a duration such as ``90s``, ``30m``, ``2h`` or ``1d``; a bare number is seconds.
+
+    :raises ConfigurationError: it is none.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
+    if not match:
+        raise ConfigurationError(f"{text!r} is not a duration", remedy="write it like 30m, 2h or 1d")
+    return float(match[1]) * _UNITS[match[2] or "s"]

@@ -1,0 +1,364 @@
+"""The engine: takes a cell through its stages, each of them once per run however many workers there are.
+
+What is done is decided by the store and a file lock per stage, not by pytest's fixtures: those run once per
+worker. Whoever comes first makes the stage, the others wait for it and read what became of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+import traceback
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CrosscloudError, StageError
+from ..model import (
+    Artifacts,
+    BuildRequest,
+    BuildTarget,
+    Cell,
+    Cluster,
+    ClusterTarget,
+    DeployRequest,
+    E2ERequest,
+    E2EResult,
+    ErrorClass,
+    Failure,
+    ProvisionRequest,
+    Ref,
+    Release,
+    StageName,
+    StageResult,
+    Status,
+    stage_key,
+)
+from ..redact import redact
+from ..stage import StageContext
+from .store import Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from ..plugins import Plugins
+    from .context import Run
+
+#: The product of a stage as JSON, and the line that tells a person about it.
+Outcome = tuple[dict[str, Any], str]
+
+
+class StageFailed(CrosscloudError):
+    """A stage of this run failed, now or earlier; ``result`` is what the store holds."""
+
+    def __init__(self, result: StageResult) -> None:
+        assert result.failure
+        super().__init__(f"{result.key}: {result.failure.message}", remedy=result.failure.remedy)
+        self.result = result
+
+
+class NotApplicable(CrosscloudError):
+    """A stage never ran because ``upstream`` failed."""
+
+    def __init__(self, key: str, upstream: StageResult) -> None:
+        message = upstream.failure.message.splitlines()[0] if upstream.failure else upstream.status
+        super().__init__(f"{key} is n/a: {upstream.key} failed: {message}", remedy=f"log: {upstream.log}")
+        self.upstream = upstream
+
+
+class Engine:
+    """The pipelines of one run, in this process."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._hook = run.plugins.hook
+
+    # -- the four stages --------------------------------------------------------------------------------------
+
+    def artifacts(self, target: BuildTarget) -> Artifacts:
+        """Build, or what was built already in this run.
+
+        :raises StageFailed: it did not build.
+        """
+
+        def make(stage: StageContext) -> Outcome:
+            request = BuildRequest(
+                project=self.run.config.projects[target.project],
+                ref=self.run.refs[target.id],
+                arch=target.arch,
+                registry=self.run.settings.registry,
+                stage=stage,
+            )
+            artifacts: Artifacts = self._hook.crosscloud_build(request=request)
+            (stage.directory / "release.env").write_text(artifacts.release_env())
+            return artifacts.to_json(), ", ".join(f"{pin.image.split('/')[-1]}@{pin.digest[:15]}…" for pin in artifacts.pins)
+
+        return Artifacts.from_json(self._once(StageName.BUILD, target.id, f"builds/{target.id}", make).data)
+
+    def cluster(self, target: ClusterTarget) -> Cluster:
+        """Provision, or the cluster that this run has provisioned already.
+
+        :raises StageFailed: there is no cluster.
+        """
+
+        def make(stage: StageContext) -> Outcome:
+            request = self.provision_request(target, stage)
+            # Intent before anything is created: from here on the reaper destroys it, whatever happens to us.
+            self.run.store.put_resource(
+                Resource(self.run.id, "cluster", request.name, "intended", provision_spec(request))
+            )
+            try:
+                cluster: Cluster = self._hook.crosscloud_provision(request=request)
+            except BaseException:
+                request.cloud.console(request, stage.directory)
+                raise
+            self.run.store.set_resource(self.run.id, "cluster", request.name, "live")
+            nodes = len(cluster.nodes) or 1
+            return cluster.to_json(), f"{nodes} node{'s' * (nodes != 1)}  KUBECONFIG={cluster.kubeconfig}"
+
+        return Cluster.from_json(self._once(StageName.PROVISION, target.id, f"clusters/{target.id}", make).data)
+
+    def release(self, cell: Cell) -> Release:
+        """Deploy, or the release that this run has deployed already.
+
+        :raises StageFailed: the chart did not become ready.
+        :raises NotApplicable: build or provision failed.
+        """
+        artifacts, cluster = self._upstream(cell)
+
+        def make(stage: StageContext) -> Outcome:
+            request = DeployRequest(
+                project=self.run.config.projects[cell.build.project],
+                artifacts=artifacts,
+                cluster=cluster,
+                namespace=self.namespace(cell),
+                release=_label(cell.build.id),
+                stage=stage,
+            )
+            if not self.run.config.clouds[cell.cluster.cloud].provides_cluster:
+                # The cluster stays, so what we put into it must go by itself.
+                spec = {"kubeconfig": cluster.kubeconfig, "namespace": request.namespace, "release": request.release}
+                self.run.store.put_resource(Resource(self.run.id, "release", request.namespace, "intended", spec))
+            with _evidence(cluster, request.namespace, request.release, stage):
+                release: Release = self._hook.crosscloud_deploy(request=request)
+            return release.to_json(), f"{release.name} in {release.namespace}, chart {release.chart}"
+
+        return Release.from_json(self._once(StageName.DEPLOY, cell.id, f"cells/{cell.id}", make).data)
+
+    def e2e(self, cell: Cell) -> E2EResult:
+        """Run the project's e2e container on the cell's release, or say how it ended in this run.
+
+        :raises StageFailed: it failed, or could not be run.
+        :raises NotApplicable: a stage before it failed.
+        """
+        try:
+            release = self.release(cell)
+        except StageFailed as failed:
+            self._not_applicable(StageName.E2E, cell.id, failed.result)
+            raise NotApplicable(stage_key(StageName.E2E, cell.id), failed.result) from None
+        artifacts, cluster = self._upstream(cell)
+
+        def make(stage: StageContext) -> Outcome:
+            project = self.run.config.projects[cell.build.project]
+            request = E2ERequest(
+                project=project,
+                artifacts=artifacts,
+                cluster=cluster,
+                release=release,
+                registry=self.run.settings.registry,
+                stage=stage,
+            )
+            with _evidence(cluster, release.namespace, release.name, stage):
+                result: E2EResult = self._hook.crosscloud_e2e(request=request)
+                if result.exit_code != 0:
+                    raise _e2e_failure(result)
+            counts = result.counts
+            return result.to_json(), f"{counts.passed} checks passed" if counts else "exit code 0"
+
+        return E2EResult.from_json(self._once(StageName.E2E, cell.id, f"cells/{cell.id}", make).data)
+
+    # -- once per run -----------------------------------------------------------------------------------------
+
+    def _once(self, stage: StageName, target: str, folder: str, make: Callable[[StageContext], Outcome]) -> StageResult:
+        """The stage's result: made here if nobody has, otherwise awaited.
+
+        :raises StageFailed: it failed, here or elsewhere.
+        """
+        from filelock import FileLock
+
+        locks = self.run.directory / "locks"
+        locks.mkdir(exist_ok=True)
+        # The system frees the lock of a process that is killed, so a dead worker blocks nobody.
+        with FileLock(locks / stage_key(stage, target).replace(" ", "-")):
+            result = self.run.store.result(self.run.id, stage, target)
+            if result is None:
+                result = self._make(stage, target, folder, make)
+            elif result.status == Status.RUNNING:
+                result = self._abandoned(result)
+        if result.status != Status.SUCCESS:
+            raise StageFailed(result)
+        return result
+
+    def _make(self, stage: StageName, target: str, folder: str, make: Callable[[StageContext], Outcome]) -> StageResult:
+        store, run = self.run.store, self.run.id
+        directory = self.run.out / folder
+        directory.mkdir(parents=True, exist_ok=True)
+        started = time.time()
+        running = StageResult(stage, target, Status.RUNNING, started=started)
+        context = StageContext(
+            key=running.key,
+            run=run,
+            directory=directory,
+            deadline=time.monotonic() + self._timeout(stage, target),
+            on_progress=lambda text: store.progress(run, running, text),
+        )
+        running = replace(running, log=str(context.log.relative_to(self.run.out)))
+        store.record(run, running)
+        try:
+            data, detail = make(context)
+        except StageError as error:
+            context.write(str(error))
+            result = replace(running, status=Status.FAILED, failure=_redacted(error.failure()))
+        except KeyboardInterrupt:
+            store.record(run, replace(running, status=Status.CANCELLED, seconds=time.time() - started))
+            raise
+        except Exception as error:
+            # A defect of a plugin or of ours: the traceback goes to the stage's log, the person gets the gist.
+            context.write(traceback.format_exc())
+            failure = Failure(ErrorClass.INFRASTRUCTURE, f"{type(error).__name__}: {error}", f"traceback in {running.log}")
+            result = replace(running, status=Status.FAILED, failure=_redacted(failure))
+        else:
+            cached = bool(data.get("cached"))
+            result = replace(running, status=Status.SUCCESS, detail=redact(detail), cached=cached, data=data)
+        result = replace(result, seconds=time.time() - started)
+        store.record(run, result)
+        return result
+
+    def _timeout(self, stage: StageName, target: str) -> float:
+        return self.run.config.timeout(stage, target)
+
+    def _abandoned(self, result: StageResult) -> StageResult:
+        """The worker that made this stage died: the lock is free, and the stage still says running."""
+        failure = Failure(ErrorClass.INFRASTRUCTURE, "the worker that ran this stage died", "see the end of pytest's output")
+        seconds = time.time() - (result.started or time.time())
+        result = replace(result, status=Status.FAILED, seconds=seconds, failure=failure)
+        self.run.store.record(self.run.id, result)
+        return result
+
+    # -- upstream ---------------------------------------------------------------------------------------------
+
+    def _upstream(self, cell: Cell) -> tuple[Artifacts, Cluster]:
+        """What the cell's deploy needs. A failure makes deploy and e2e n/a, at once and for good."""
+        try:
+            return self.artifacts(cell.build), self.cluster(cell.cluster)
+        except StageFailed as failed:
+            for stage in (StageName.DEPLOY, StageName.E2E):
+                self._not_applicable(stage, cell.id, failed.result)
+            raise NotApplicable(stage_key(StageName.DEPLOY, cell.id), failed.result) from None
+
+    def _not_applicable(self, stage: StageName, target: str, upstream: StageResult) -> None:
+        if self.run.store.result(self.run.id, stage, target) is None:
+            result = StageResult(stage, target, Status.NA, upstream=upstream.key, log=upstream.log)
+            self.run.store.record(self.run.id, result)
+
+    # -- names and requests -----------------------------------------------------------------------------------
+
+    def namespace(self, cell: Cell) -> str:
+        """The cell's own namespace; it carries the run's id, so that cells and runs never share one."""
+        return _label(f"{cell.build.id}-{self.run.id}")
+
+    def provision_request(self, target: ClusterTarget, stage: StageContext) -> ProvisionRequest:
+        """What the cloud is given for this target."""
+        cloud = self.run.config.clouds[target.cloud]
+        name = _label(f"xc-{self.run.id}-{target.id}")
+        directory = self.run.directory / "clusters" / target.id
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        variables = dict(self.run.config.variables(target.cloud))
+        return ProvisionRequest(
+            cloud=cloud,
+            name=name,
+            kubernetes=self.run.kubernetes[target.kubernetes],
+            arch=target.arch,
+            workers=int(variables.pop("workers", 0)),
+            variables=variables,
+            directory=directory,
+            tags={"crosscloud-run": self.run.id, "crosscloud-cluster": name},
+            registries=(self.run.settings.registry,) if self.run.settings.registry else (),
+            stage=stage,
+        )
+
+
+@contextmanager
+def _evidence(cluster: Cluster, namespace: str, release: str, stage: StageContext) -> Iterator[None]:
+    """Collect evidence when the block fails, before anything is deleted."""
+    try:
+        yield
+    except Exception:
+        from ..deploy import evidence
+
+        stage.progress("collecting evidence")
+        evidence.collect(cluster, namespace, release, stage.directory / "evidence")
+        raise
+
+
+def provision_spec(request: ProvisionRequest) -> dict[str, Any]:
+    """All of a ProvisionRequest that another process needs to destroy the cluster, as JSON."""
+    return {
+        "cloud": request.cloud.name,
+        "name": request.name,
+        "kubernetes": request.kubernetes.to_json(),
+        "arch": request.arch,
+        "workers": request.workers,
+        "variables": dict(request.variables),
+        "directory": str(request.directory),
+        "tags": dict(request.tags),
+        "registries": list(request.registries),
+    }
+
+
+def provision_request(spec: Mapping[str, Any], plugins: Plugins, stage: StageContext) -> ProvisionRequest:
+    """Read back what ``provision_spec`` wrote.
+
+    :raises CrosscloudError: the plugin that declares the cloud is not there any more.
+    """
+    cloud = plugins.clouds.get(spec["cloud"])
+    if cloud is None:
+        raise CrosscloudError(
+            f"cluster {spec['name']}: no plugin declares the cloud {spec['cloud']!r} any more",
+            remedy="install the plugin again and run crosscloud clean",
+        )
+    return ProvisionRequest(
+        cloud=cloud,
+        name=spec["name"],
+        kubernetes=Ref.from_json(spec["kubernetes"]),
+        arch=spec["arch"],
+        workers=spec["workers"],
+        variables=spec["variables"],
+        directory=Path(spec["directory"]),
+        tags=spec["tags"],
+        registries=tuple(spec["registries"]),
+        stage=stage,
+    )
+
+
+def _e2e_failure(result: E2EResult) -> StageError:
+    if result.counts:
+        total = result.counts.passed + result.counts.failed
+        message = f"{result.counts.failed} of {total} checks failed: " + "; ".join(result.failures[:3])
+    else:
+        message = f"the e2e container exited with {result.exit_code} and wrote no JUnit file"
+    return StageError(message, remedy=f"its log: {result.log}", error_class=ErrorClass.PRODUCT)
+
+
+def _redacted(failure: Failure) -> Failure:
+    return Failure(failure.error_class, redact(failure.message), redact(failure.remedy))
+
+
+def _label(text: str, limit: int = 53) -> str:
+    """A DNS label (RFC 1123) made of ``text``. Helm allows a release 53 characters; a longer text keeps its
+    difference in a hash."""
+    label = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    if len(label) <= limit:
+        return label
+    return f"{label[: limit - 9].rstrip('-')}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
