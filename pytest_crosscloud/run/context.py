@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -65,15 +65,17 @@ class Run:
         """The run's state, outside of the checkout: clusters, locks; what destroying needs."""
         return directory(self.id)
 
-    def summary(self) -> RunSummary:
-        """All that is known of the run now."""
-        record = self.store.run(self.id)
+    def summary(self, store: Store | None = None) -> RunSummary:
+        """All that is known of the run now; a thread other than the run's own brings its own store."""
+        store = store or self.store
+        record = store.run(self.id)
         assert record, f"run {self.id} is not in the store"
         return RunSummary(
             id=self.id,
             started=record.started,
             finished=record.finished,
             command=str(record.record["command"]),
+            options=self._repeat_options(),
             projects=tuple(
                 ProjectInfo(
                     name=project.name,
@@ -93,8 +95,19 @@ class Run:
             cells=self.matrix.cells,
             refs=self.refs,
             kubernetes=self.kubernetes,
-            results=self.store.results(self.id),
+            results=store.results(self.id),
         )
+
+    def set_registry(self, host: str) -> None:
+        """The run's registry answers at ``host``: the workers, started later, must know."""
+        self.settings = replace(self.settings, registry=host)
+        record = self.store.run(self.id)
+        assert record
+        self.store.set_record(self.id, {**record.record, "settings": asdict(self.settings)})
+
+    def _repeat_options(self) -> tuple[str, ...]:
+        """What the command that repeats a cell needs beside the cell's own names."""
+        return (f"--crosscloud-config={self.settings.config}",) if self.settings.config else ()
 
     @staticmethod
     def _selected(known: Mapping[str, _T], names: list[str]) -> list[_T]:
@@ -110,7 +123,7 @@ def create(store: Store, settings: Settings, refs: Mapping[str, Ref], kubernetes
     """Record a new run and return its id: eight hex digits, unique on this host and very likely anywhere."""
     record = {
         "command": " ".join(["pytest", *sys.argv[1:]]),
-        "settings": settings.__dict__,
+        "settings": asdict(settings),
         "refs": {name: ref.to_json() for name, ref in refs.items()},
         "kubernetes": {name: ref.to_json() for name, ref in kubernetes.items()},
     }

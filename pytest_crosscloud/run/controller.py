@@ -90,8 +90,7 @@ class Controller:
             run.store.put_resource(Resource(run.id, "registry", "registry", "live", spec))
 
         host = registry.start(run.id, run.directory, intend).host
-        run.settings = replace(run.settings, registry=host)
-        run.store.set_settings(run.id, run.settings.__dict__)
+        run.set_registry(host)
 
     def _live(self, config: pytest.Config) -> Live:
         from ..report.terminal import Live
@@ -206,7 +205,7 @@ class Watcher(threading.Thread):
 
     def run(self) -> None:
         store = Store(self._run.store.path)
-        self.live.header(self._run.summary_from(store))
+        self.live.header(self._run.summary(store))
         seen = 0
         while True:
             last = self._stopping.wait(_INTERVAL)

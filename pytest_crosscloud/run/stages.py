@@ -106,7 +106,7 @@ class Engine:
             request = self.provision_request(target, stage)
             # Intent before anything is created: from here on the reaper destroys it, whatever happens to us.
             self.run.store.put_resource(
-                Resource(self.run.id, "cluster", request.name, "intended", provision_spec(request))
+                Resource(self.run.id, "cluster", request.name, "intended", provision_spec(request, target))
             )
             try:
                 cluster: Cluster = self._hook.crosscloud_provision(request=request)
@@ -302,9 +302,10 @@ def _evidence(cluster: Cluster, namespace: str, release: str, stage: StageContex
         raise
 
 
-def provision_spec(request: ProvisionRequest) -> dict[str, Any]:
+def provision_spec(request: ProvisionRequest, target: ClusterTarget) -> dict[str, Any]:
     """All of a ProvisionRequest that another process needs to destroy the cluster, as JSON."""
     return {
+        "target": target.id,
         "cloud": request.cloud.name,
         "name": request.name,
         "kubernetes": request.kubernetes.to_json(),

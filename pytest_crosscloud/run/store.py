@@ -94,6 +94,9 @@ class Store:
             (run.id, run.started, run.finished, run.pid, json.dumps(run.record)),
         )
 
+    def set_record(self, run: str, record: Mapping[str, Any]) -> None:
+        self._db.execute("UPDATE runs SET record = ? WHERE id = ?", (json.dumps(record), run))
+
     def finish_run(self, run: str) -> None:
         self._db.execute("UPDATE runs SET finished = ? WHERE id = ?", (time.time(), run))
 
