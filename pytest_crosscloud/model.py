@@ -343,8 +343,7 @@ class Cloud:
 class E2E:
     """A project's e2e container and how it is run."""
 
-    build: BuildStrategy
-    image: str  #: repository path in the run's registry, e.g. ``coredns/e2e``
+    build: BuildStrategy  #: names the image too; its first pin is the container
     env: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 300.0  #: seconds
 
