@@ -1,0 +1,283 @@
+"""A client of the registry API: digests, tags and pushes, with the token flow of anonymous and of known users.
+
+https://github.com/opencontainers/distribution-spec/blob/main/spec.md
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import ipaddress
+import json
+import os
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urljoin
+
+from ..errors import StageError
+from ..model import ErrorClass
+from ..redact import add_secret
+from .images import INDEX, MANIFEST, Layout
+
+#: Seconds without an answer after which a registry counts as unreachable.
+TIMEOUT = 30.0
+
+_ACCEPT = ", ".join(
+    (
+        MANIFEST,
+        INDEX,
+        "application/vnd.docker.distribution.manifest.v2+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    )
+)
+
+#: Networks in which a registry talks plain HTTP: this computer, and the addresses of registries started for a run.
+_PLAIN = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128", "198.18.0.0/15")))
+
+
+class RegistryUnreachable(StageError):
+    """Nothing answers there, or not as a registry does."""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository of a registry, e.g. ``docker.io`` and ``library/alpine``."""
+
+    host: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Repository:
+        """Read a name without tag or digest as container tools do: ``alpine`` is ``docker.io/library/alpine``."""
+        host, slash, name = text.partition("/")
+        if not slash or not ("." in host or ":" in host or host == "localhost"):
+            host, name = "docker.io", text
+        if host in ("docker.io", "index.docker.io") and "/" not in name:
+            name = f"library/{name}"
+        return cls("docker.io" if host == "index.docker.io" else host, name)
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.name}"
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    def digest(self, reference: str) -> str | None:
+        """The digest of the manifest or index that a tag or digest names; None if the registry has none.
+
+        :raises RegistryUnreachable: it does not answer.
+        :raises StageError: (class configuration) it refuses access.
+        """
+        response = self._request("HEAD", f"manifests/{reference}", {"Accept": _ACCEPT}, absent_ok=True)
+        return response.headers["Docker-Content-Digest"] if response else None
+
+    def manifest(self, reference: str) -> dict[str, Any]:
+        """The manifest or index that a tag or digest names.
+
+        :raises StageError: there is none, or as ``digest``.
+        """
+        response = self._request("GET", f"manifests/{reference}", {"Accept": _ACCEPT})
+        assert response
+        manifest: dict[str, Any] = json.loads(response.body)
+        return manifest
+
+    def tags(self) -> list[str]:
+        """All tags, in the registry's order. Empty if there is no such repository.
+
+        :raises StageError: as ``digest``.
+        """
+        tags: list[str] = []
+        path = "tags/list?n=1000"
+        while path:
+            response = self._request("GET", path, {}, absent_ok=True)
+            if response is None:
+                break
+            tags += json.loads(response.body).get("tags") or []
+            path = _next_page(response.headers.get("Link", ""))
+        return tags
+
+    # -- writing ----------------------------------------------------------------------------------------------
+
+    def push(self, layout: Layout, tag: str) -> str:
+        """Push an image unless it is there already, tag it, and return its digest.
+
+        :raises StageError: as ``digest``.
+        """
+        manifest = layout.manifest
+        for blob in layout.blobs():
+            if self._request("HEAD", f"blobs/{blob.digest}", {}, absent_ok=True) is None:
+                started = self._request("POST", "blobs/uploads/", {})
+                assert started
+                location = urljoin(started.url, started.headers["Location"])
+                location += ("&" if "?" in location else "?") + urlencode({"digest": blob.digest})
+                headers = {"Content-Type": "application/octet-stream"}
+                self._request("PUT", location, headers, body=layout.path(blob.digest))
+        headers = {"Content-Type": manifest.media_type}
+        self._request("PUT", f"manifests/{tag}", headers, body=layout.path(manifest.digest))
+        return manifest.digest
+
+    # -- requests ---------------------------------------------------------------------------------------------
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        *,
+        body: Path | None = None,
+        absent_ok: bool = False,
+    ) -> _Response | None:
+        """One request, asked again with a token when the registry wants one. None: 404, where that is an answer."""
+        url = urljoin(f"{base_url(self.host)}/v2/{self.name}/", path)
+        authorization = _tokens.get((self.host, self.name), "")
+        response = _send(method, url, headers, authorization, body)
+        if response.status == 401:
+            challenge = response.headers.get("WWW-Authenticate", "")
+            authorization = _authorize(self, challenge, write=method not in ("GET", "HEAD"))
+            _tokens[self.host, self.name] = authorization
+            response = _send(method, url, headers, authorization, body)
+        if response.status == 404 and absent_ok:
+            return None
+        if response.status in (401, 403):
+            # Registries say 401 to anonymous users also for a repository that does not exist.
+            raise StageError(
+                f"registry {self.host} refuses access to {self.name} (HTTP {response.status})",
+                remedy=f"check the name; if it is private, log in with: docker login {self.host}",
+                error_class=ErrorClass.CONFIGURATION,
+            )
+        if response.status >= 500 or response.status == 429:
+            raise RegistryUnreachable(f"registry {self.host} unreachable: it answers HTTP {response.status} for {self}")
+        if response.status >= 400:
+            raise StageError(
+                f"registry {self.host}: {method} {url.removeprefix(base_url(self.host))}: HTTP {response.status}"
+                f" {response.body[:300].decode(errors='replace')}"
+            )
+        return response
+
+
+@dataclass(frozen=True)
+class _Response:
+    url: str
+    status: int
+    headers: Message
+    body: bytes
+
+
+#: Authorization header by registry and repository, for the life of this process.
+_tokens: dict[tuple[str, str], str] = {}
+
+
+def base_url(host: str) -> str:
+    """Scheme and host of a registry's API."""
+    if host == "docker.io":
+        return "https://registry-1.docker.io"
+    return f"{'http' if plain_http(host) else 'https'}://{host}"
+
+
+@functools.cache
+def plain_http(host: str) -> bool:
+    """Whether the registry at ``host[:port]`` speaks HTTP without TLS, which container runtimes must be told.
+
+    On this computer it does; elsewhere it is asked, once per process.
+
+    :raises RegistryUnreachable: it does not answer.
+    """
+    name = host.rpartition(":")[0].strip("[]") if host.rpartition(":")[2].isdigit() else host
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if name == "localhost" else name)
+    except ValueError:
+        pass
+    else:
+        if any(address in network for network in _PLAIN):
+            return True
+    try:
+        _send("GET", f"https://{host}/v2/", {}, "")
+    except RegistryUnreachable as error:
+        reason = error.__cause__
+        cause = reason.reason if isinstance(reason, urllib.error.URLError) else reason
+        # The answer to a TLS greeting was not TLS; a certificate that does not verify is an error, not a reason.
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        raise
+    return False
+
+
+def _send(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    authorization: str,
+    body: Path | None = None,
+) -> _Response:
+    request = urllib.request.Request(url, method=method, headers=dict(headers))  # noqa: S310 - base_url's schemes
+    if authorization:
+        request.add_unredirected_header("Authorization", authorization)
+    # A proxy of the environment leads outside; the registry of a run is inside.
+    handlers = [urllib.request.ProxyHandler({})] if url.startswith("http://") else []
+    opener = urllib.request.build_opener(*handlers)
+    try:
+        with ExitStack() as stack:
+            if body:
+                request.data = stack.enter_context(body.open("rb"))
+                request.add_header("Content-Length", str(body.stat().st_size))
+            answer = stack.enter_context(opener.open(request, timeout=TIMEOUT))
+            return _Response(answer.url, answer.status, answer.headers, answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return _Response(url, error.code, error.headers, error.read())
+    except OSError as error:
+        host = request.host
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise RegistryUnreachable(
+            f"registry {host} unreachable: {reason}", remedy="check the network, the registry's name and its port"
+        ) from error
+
+
+def _next_page(link: str) -> str:
+    target, _, relation = link.partition(";")
+    return target.strip().strip("<>") if 'rel="next"' in relation else ""
+
+
+# -- authorization ----------------------------------------------------------------------------------------------
+
+
+def _authorize(repository: Repository, challenge: str, *, write: bool) -> str:
+    """The Authorization header that a 401's challenge asks for (https://distribution.github.io/distribution/spec/auth/token/)."""
+    kind, _, rest = challenge.partition(" ")
+    credentials = _credentials(repository.host)
+    if kind.lower() != "bearer":
+        return credentials
+    asked = urllib.request.parse_keqv_list(urllib.request.parse_http_list(rest))
+    scope = f"repository:{repository.name}:{'pull,push' if write else 'pull'}"
+    query = urlencode({"service": asked.get("service", ""), "scope": scope})
+    answer = _send("GET", f"{asked['realm']}?{query}", {}, credentials)
+    if answer.status != 200:
+        return ""
+    token = json.loads(answer.body)
+    value = token.get("token") or token["access_token"]
+    add_secret(value)
+    return f"Bearer {value}"
+
+
+def _credentials(host: str) -> str:
+    """The Authorization header of whoever logged in with docker or podman; empty: nobody did."""
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"))
+    docker = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
+    names = ("https://index.docker.io/v1/", "docker.io") if host == "docker.io" else (host, f"https://{host}")
+    for file in (docker / "config.json", runtime / "containers" / "auth.json"):
+        try:
+            known = json.loads(file.read_text()).get("auths", {})
+        except (OSError, ValueError):
+            continue
+        for name in names:
+            if encoded := known.get(name, {}).get("auth"):
+                add_secret(encoded)
+                add_secret(base64.b64decode(encoded).decode().partition(":")[2])
+                return f"Basic {encoded}"
+    return ""
