@@ -1,0 +1,162 @@
+"""Writes results.json: the whole run for scripts. Its fields are documented in docs/results.md."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..model import Artifacts, Cell, Cluster, E2EResult, Pin, Ref, Release, StageName, StageResult, Status
+from ..redact import redact
+from ..run.summary import RunSummary
+from . import files
+
+#: Raised when a field is removed or means something else; a new field does not raise it.
+VERSION = 1
+
+SCHEMA = Path(__file__).with_name("results.schema.json")
+
+
+def write(summary: RunSummary, out: Path) -> Path:
+    """Write ``out``/results.json and return its path."""
+    path = out / "results.json"
+    files.write(path, json.dumps(document(summary, out), indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def document(summary: RunSummary, out: Path) -> dict[str, Any]:
+    """The content of results.json. ``out`` is where the run's logs and evidence lie; paths are relative to it."""
+    listing = files.Listing(out)
+    counts = Counter(summary.cell_status(cell) for cell in summary.cells)
+    return {
+        "version": VERSION,
+        "run": {
+            "id": summary.id,
+            "status": run_status(summary),
+            "started": timestamp(summary.started),
+            "finished": timestamp(summary.finished),
+            "written": timestamp(time.time()),
+            "seconds": None if summary.finished is None else round(summary.finished - summary.started, 3),
+            "command": redact(summary.command),
+            "counts": {status.value: counts[status] for status in Status},
+        },
+        "projects": [asdict(project) for project in summary.projects],
+        "clouds": [asdict(cloud) for cloud in summary.clouds],
+        "cells": [_cell(summary, cell, out, listing) for cell in summary.cells],
+    }
+
+
+def run_status(summary: RunSummary) -> Status:
+    """One word for the run, by the rules of cncf.ci. A run in which nothing succeeded is not a success."""
+    statuses = {result.status for result in summary.results.values()}
+    for status in (Status.FAILED, Status.CANCELLED):
+        if status in statuses:
+            return status
+    if summary.finished is None:
+        return Status.RUNNING
+    cells = {summary.cell_status(cell) for cell in summary.cells}
+    for status in (Status.CANCELLED, Status.NA):
+        if status in cells:
+            return status
+    return Status.SUCCESS if cells else Status.NA
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """ISO 8601 in UTC with milliseconds: ``2026-11-22T00:12:01.250Z``."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def ref_of(summary: RunSummary, cell: Cell) -> Ref:
+    """The cell's ref; one that was not resolved yet has only its name."""
+    return summary.refs.get(cell.build.id) or Ref(cell.build.ref, "")
+
+
+def kubernetes_of(summary: RunSummary, cell: Cell) -> Ref:
+    """The cell's Kubernetes; one that was not resolved yet has only its name."""
+    return summary.kubernetes.get(cell.cluster.kubernetes) or Ref(cell.cluster.kubernetes, "")
+
+
+def _cell(summary: RunSummary, cell: Cell, out: Path, listing: files.Listing) -> dict[str, Any]:
+    stages = summary.stages(cell)
+    build, provision, deploy, e2e = (stages[name] for name in StageName)
+    folders = dict.fromkeys(files.folder(files.relative(stage.log, out)) for stage in stages.values())
+    return {
+        "id": cell.id,
+        "project": cell.build.project,
+        "ref": asdict(ref_of(summary, cell)),
+        "cloud": cell.cluster.cloud,
+        "kubernetes": asdict(kubernetes_of(summary, cell)),
+        "arch": cell.build.arch,
+        "status": summary.cell_status(cell),
+        "stages": {name.value: _stage(result, out) for name, result in stages.items()},
+        "pins": pins(build),
+        "cluster": _cluster(provision),
+        "release": Release.from_json(deploy.data).to_json() if deploy.data else None,
+        "checks": _checks(e2e, out),
+        "files": [path for folder in folders for path in listing.below(folder)],
+        "repeat": summary.repeat(cell),
+    }
+
+
+def _stage(result: StageResult, out: Path) -> dict[str, Any]:
+    ended = result.started is not None and result.status != Status.RUNNING
+    return {
+        "target": result.target,
+        "status": result.status,
+        "started": timestamp(result.started),
+        "finished": timestamp((result.started or 0) + result.seconds) if ended else None,
+        "seconds": round(result.seconds, 3) if ended else None,
+        "cached": result.cached,
+        "detail": result.detail,
+        "error": result.failure
+        and {
+            "class": result.failure.error_class,
+            "message": result.failure.message,
+            "remedy": result.failure.remedy,
+        },
+        "upstream": result.upstream,
+        "log": files.relative(result.log, out),
+    }
+
+
+def pins(build: StageResult) -> list[dict[str, str]]:
+    """The images that a build made, the e2e container's last."""
+    if not build.data:
+        return []
+    artifacts = Artifacts.from_json(build.data)
+    return [_pin(pin, "project") for pin in artifacts.pins] + ([_pin(artifacts.e2e, "e2e")] if artifacts.e2e else [])
+
+
+def _pin(pin: Pin, purpose: str) -> dict[str, str]:
+    return {**asdict(pin), "reference": pin.reference, "purpose": purpose}
+
+
+def _cluster(provision: StageResult) -> dict[str, Any] | None:
+    if not provision.data:
+        return None
+    cluster = Cluster.from_json(provision.data)
+    return {
+        "name": cluster.name,
+        "endpoint": cluster.endpoint,
+        "kubeconfig": cluster.kubeconfig,
+        "nodes": [asdict(node) for node in cluster.nodes],
+    }
+
+
+def _checks(e2e: StageResult, out: Path) -> dict[str, Any] | None:
+    if not e2e.data:
+        return None
+    result = E2EResult.from_json(e2e.data)
+    return {
+        "exit_code": result.exit_code,
+        "counts": result.counts and asdict(result.counts),
+        "failures": list(result.failures),
+        "log": files.relative(result.log, out),
+        "junit": files.relative(result.junit, out),
+    }
