@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .model import ErrorClass, Failure
+from .redact import redact
 
 
 class CrosscloudError(Exception):
@@ -29,7 +30,8 @@ class StageError(CrosscloudError):
         self.error_class = error_class
 
     def failure(self) -> Failure:
-        return Failure(error_class=self.error_class.value, message=self.message, remedy=self.remedy)
+        """What goes to the store, and from there to every report: without secrets."""
+        return Failure(error_class=self.error_class.value, message=redact(self.message), remedy=redact(self.remedy))
 
 
 class DeadlineExceeded(StageError):
