@@ -367,7 +367,7 @@ class Project:
     head_ref: str = ""  #: branch that ``head`` means; empty: the newest served
     arch: tuple[str, ...] = ("amd64",)
     values: Mapping[str, Any] = field(default_factory=dict)  #: Helm values below the pins
-    timeout: float = 3600.0  #: seconds for the deploy, as ``projects.<id>.timeout`` of cross-cloud.yml
+    timeout: float = 900.0  #: seconds for the deploy, as ``projects.<id>.timeout`` of cross-cloud.yml
     e2e: E2E | None = None
 
     @property

@@ -23,7 +23,7 @@ import pluggy
 from . import declared, defaults, hookspecs, paths
 from .declared import Problem, Spec
 from .model import Cloud, Project
-from .suggest import closest
+from .suggest import among
 
 ENTRY_POINT_GROUP = "pytest_crosscloud"
 
@@ -173,7 +173,7 @@ class _Loader:
         known = [name for name in dir(hookspecs) if name.startswith("crosscloud_")]
         for attribute, hook in self._hook_names(plugin).items():
             if hook not in known:
-                reason = f"there is no hook {hook!r}{closest(hook, known)}"
+                reason = f"there is no hook {hook!r}{among(hook, known)}"
                 problems.append(Problem(label, reason, declared.first_line(getattr(plugin, attribute))))
         if not problems:
             try:

@@ -6,7 +6,9 @@ import difflib
 from collections.abc import Iterable
 
 
-def closest(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'aws'?"``, or nothing if no known name is close."""
-    matches = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+def among(name: str, known: Iterable[str]) -> str:
+    """The end of a message about ``name``: ``"; did you mean 'aws'? known: aws, azure"``."""
+    names = list(known)
+    matches = difflib.get_close_matches(name, names, n=1)
+    meant = f" did you mean {matches[0]!r}?" if matches else ""
+    return f";{meant} known: {', '.join(names) or 'none'}"

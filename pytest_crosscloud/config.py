@@ -1,0 +1,192 @@
+"""What the user configured: cross-cloud.yml over each project's cncfci.yml over what plugins declare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .declared import Problem
+from .errors import ConfigurationError
+from .marked_yaml import Document, Fault
+from .model import Cloud, Project, StageName
+from .plugins import Plugins
+from .suggest import among
+
+FILE_NAME = "cross-cloud.yml"
+PROJECT_FILE_NAME = "cncfci.yml"
+
+#: Seconds, where the files say nothing. A project's deploy takes its own ``timeout``.
+DEFAULT_TIMEOUTS = {StageName.BUILD: 3600.0, StageName.PROVISION: 1200.0, StageName.E2E: 900.0}
+
+#: What a name of a Kubernetes version means, where the file says nothing.
+DEFAULT_KUBERNETES = {"stable": "v1.36.3"}
+
+_Spec = TypeVar("_Spec", Cloud, Project)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Clouds and projects after precedence, in their order, those that are not active among them."""
+
+    plugins: Plugins
+    path: Path | None  #: the cross-cloud.yml, if there is one
+    clouds: Mapping[str, Cloud]
+    projects: Mapping[str, Project]
+    workers: Mapping[str, int]  #: by cloud: nodes beside the control plane
+    kubernetes: Mapping[str, str]  #: what ``stable`` and other names of Kubernetes versions mean
+    cncf_relations: tuple[str, ...]  #: in the order of the table's groups
+    deactivated: Mapping[tuple[str, str], str]  #: where ``("cloud" | "project", name)`` was made inactive
+    timeouts: Mapping[StageName, float]  #: seconds
+    provision_timeouts: Mapping[str, float]  #: seconds, by cloud
+    problems: tuple[Problem, ...]  #: the plugins', and those of the files that stop nothing
+
+    def timeout(self, stage: StageName, *, cloud: str = "", project: str = "") -> float:
+        """Seconds that a stage may take. ``cloud`` is needed for provision, ``project`` for deploy."""
+        if stage == StageName.DEPLOY:
+            return self.projects[project].timeout
+        if stage == StageName.PROVISION and cloud in self.provision_timeouts:
+            return self.provision_timeouts[cloud]
+        return self.timeouts[stage]
+
+
+def find(rootdir: Path) -> Path | None:
+    """The cross-cloud.yml of a rootdir, if it has one."""
+    path = rootdir / FILE_NAME
+    return path if path.is_file() else None
+
+
+def load(path: Path | None, plugins: Plugins) -> Config:
+    """Read ``path`` (None: there is no file) and each project's cncfci.yml.
+
+    :raises ConfigurationError: a file is wrong; the message has a line for each fault.
+    """
+    return _Reader(plugins).config(path)
+
+
+class _Reader:
+    def __init__(self, plugins: Plugins) -> None:
+        self.plugins = plugins
+        self.faults: list[str] = []
+        self.problems: list[Problem] = list(plugins.problems)
+        self.deactivated = {
+            (kind, name): plugins.files[kind, name]
+            for kind, specs in (("cloud", plugins.clouds), ("project", plugins.projects))
+            for name, spec in specs.items()
+            if not spec.active
+        }
+
+    def config(self, path: Path | None) -> Config:
+        document, file = self._cross_cloud(path)
+        clouds = self._merge("cloud", self.plugins.clouds, document, file.clouds if file else {})
+        projects = self._merge("project", self._with_cncfci(document, file), document, file.projects if file else {})
+        if self.faults:
+            raise ConfigurationError("\n".join(self.faults))
+        given = {name: value for name, value in file.timeouts if value} if file else {}
+        sections = file.clouds if file else {}
+        return Config(
+            plugins=self.plugins,
+            path=path,
+            clouds=clouds,
+            projects=projects,
+            workers={name: (sections[name].workers if name in sections else None) or 0 for name in clouds},
+            kubernetes=DEFAULT_KUBERNETES | (file.kubernetes if file else {}),
+            cncf_relations=tuple(file.cncf_relations) if file else (),
+            deactivated=self.deactivated,
+            timeouts=DEFAULT_TIMEOUTS | {StageName(name): value for name, value in given.items()},
+            provision_timeouts={name: section.timeout for name, section in sections.items() if section.timeout},
+            problems=tuple(self.problems),
+        )
+
+    # -- files ----------------------------------------------------------------------------------------------
+
+    def _cross_cloud(self, path: Path | None) -> tuple[Document | None, Any]:
+        if path is None:
+            return None, None
+        from . import schema
+
+        document = self._read(path)
+        return (document, self._validate(document, schema.CrossCloudFile)) if document else (None, None)
+
+    def _read(self, path: Path) -> Document | None:
+        try:
+            return Document(path)
+        except ConfigurationError as error:
+            self.faults.append(error.message)
+            return None
+
+    def _validate(self, document: Document, kind: Any) -> Any:
+        from . import schema
+
+        value, faults = schema.read(document, kind)
+        self._fault(document, *faults)
+        return value
+
+    def _fault(self, document: Document, *faults: Fault) -> None:
+        self.faults += [f"{document.path}:{fault.line}:{fault.column}: {fault.message}" for fault in sorted(faults)]
+
+    # -- precedence -----------------------------------------------------------------------------------------
+
+    def _with_cncfci(self, document: Document | None, file: Any) -> dict[str, Project]:
+        """The plugins' projects under their cncfci.yml."""
+        projects = {}
+        for name, project in self.plugins.projects.items():
+            section = file.projects.get(name) if file else None
+            repository = section.configuration_repo if section else None
+            path = self._cncfci(name, document, repository)
+            projects[name] = self._apply_cncfci(path, project) if path else project
+        return projects
+
+    def _cncfci(self, name: str, document: Document | None, repository: str | None) -> Path | None:
+        """A project's cncfci.yml: at its configuration_repo if that is a path, or in its plugin's folder."""
+        if repository and "://" not in repository:
+            assert document
+            folder = document.path.parent / Path(repository).expanduser()
+            if (folder / PROJECT_FILE_NAME).is_file():
+                return folder / PROJECT_FILE_NAME
+            message = f"{folder} has no {PROJECT_FILE_NAME}"
+            self._fault(document, document.fault(("projects", name, "configuration_repo"), message))
+            return None
+        plugin = Path(self.plugins.files["project", name])
+        folder = plugin.parent if plugin.name == "__init__.py" else plugin.parent / name
+        return folder / PROJECT_FILE_NAME if (folder / PROJECT_FILE_NAME).is_file() else None
+
+    def _apply_cncfci(self, path: Path, project: Project) -> Project:
+        from . import schema
+
+        document = self._read(path)
+        file = self._validate(document, schema.CncfciFile) if document else None
+        return _apply(project, file.project) if file else project
+
+    def _merge(
+        self, kind: str, specs: Mapping[str, _Spec], document: Document | None, sections: Mapping[str, Any]
+    ) -> dict[str, _Spec]:
+        """What is declared under what cross-cloud.yml says, sorted by order."""
+        merged = dict(specs)
+        for name, section in sections.items():
+            assert document
+            at = (f"{kind}s", name)
+            if name not in merged:
+                fault = document.fault(at, "", key=True)
+                reason = f"no plugin declares a {kind} {name!r}{among(name, specs)}"
+                self.problems.append(Problem(str(document.path), reason, fault.line))
+                continue
+            merged[name] = _apply(merged[name], section)
+            if section.active is False:
+                self.deactivated[kind, name] = document.place((*at, "active"))
+            elif section.active:
+                self.deactivated.pop((kind, name), None)
+        return dict(sorted(merged.items(), key=lambda item: (item[1].order, item[0])))
+
+
+def _apply(spec: _Spec, section: Any) -> _Spec:
+    """``spec`` with what a section of a file sets."""
+    known = {field.name for field in fields(Cloud if isinstance(spec, Cloud) else Project)}
+    values = {name: value for name, value in section if name in known and value is not None}
+    if "arch" in values:
+        values["arch"] = tuple(dict.fromkeys(values["arch"]))
+    if "variables" in values:
+        assert isinstance(spec, Cloud)
+        values["variables"] = {**spec.variables, **values["variables"]}
+    return replace(spec, **values)

@@ -1,0 +1,194 @@
+"""Which cells a run has: names and refs asked for → builds, clusters and cells, with their ids."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from .config import Config
+from .declared import Problem
+from .errors import ConfigurationError
+from .model import BuildTarget, Cell, Cloud, ClusterTarget, Project
+from .suggest import among
+
+#: Where projects are tried that somebody names without naming a cloud: the one cloud that needs no account.
+DEFAULT_CLOUD = "local"
+
+#: The two releases of cncf.ci's table.
+DEFAULT_REFS = "stable,head"
+
+DEFAULT_KUBERNETES = "stable"
+
+#: Characters of a ref that an id takes over; the rest becomes "-".
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_SLUG_LENGTH = 60
+
+#: What git does not accept in a ref name (git-check-ref-format(1)), and what would be read as an option.
+_NOT_A_REF = re.compile(r"^[-/]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|[/.]$|\.lock$")
+
+_Spec = TypeVar("_Spec", Cloud, Project)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A run's cells in matrix order (project, ref, cloud, Kubernetes, arch), and the builds and clusters they need."""
+
+    cells: tuple[Cell, ...]
+    builds: tuple[BuildTarget, ...]
+    clusters: tuple[ClusterTarget, ...]
+
+
+def select(
+    config: Config,
+    *,
+    clouds: str | None = None,
+    projects: str | None = None,
+    refs: str | None = None,
+    kubernetes: str | None = None,
+    arch: str | None = None,
+) -> Matrix:
+    """The matrix of what was asked for. Each argument is a comma list, or None if the option was not given.
+
+    Without ``clouds``: all active ones; but just ``local`` if projects are named, since whoever tries a project does
+    not mean to pay for a cluster on every cloud. Without ``projects``: all active ones. Without ``refs``: stable and
+    head. Without ``arch``: the first that each cloud lists. A cloud or project that lacks an arch has no cell there.
+
+    :raises ConfigurationError: a name that nobody declares, that is not active, or a selection without a cell.
+    """
+    if clouds is None and projects is not None:
+        clouds = DEFAULT_CLOUD
+    errors: list[str] = []
+    chosen_clouds = _chosen("cloud", clouds, config.clouds, config, errors)
+    chosen_projects = _chosen("project", projects, config.projects, config, errors)
+    ref_names = _refs("--refs", refs or DEFAULT_REFS, errors)
+    kubernetes_names = _refs("--kubernetes", kubernetes or DEFAULT_KUBERNETES, errors)
+    arch_names = _archs(arch, config, errors)
+    if errors:
+        raise ConfigurationError("\n".join(errors), remedy="crosscloud list shows what there is")
+
+    cluster_keys = [
+        (cloud.name, version, name)
+        for cloud in chosen_clouds
+        for version in kubernetes_names
+        for name in arch_names or cloud.arch[:1]
+        if name in cloud.arch and any(name in project.arch for project in chosen_projects)
+    ]
+    archs = list(dict.fromkeys(name for _, _, name in cluster_keys))
+    build_keys = [
+        (project.name, ref, name)
+        for project in chosen_projects
+        for ref in ref_names
+        for name in archs
+        if name in project.arch
+    ]
+    if not build_keys:
+        raise ConfigurationError(_no_cell(chosen_clouds, chosen_projects, arch_names), remedy="choose with --arch")
+    many_versions, many_archs = len(kubernetes_names) > 1, len(archs) > 1
+    builds = {key: BuildTarget(*key, id_) for key, id_ in zip(build_keys, _ids(build_keys, many_archs), strict=True)}
+    clusters = [
+        ClusterTarget(*key, id_)
+        for key, id_ in zip(cluster_keys, _ids(cluster_keys, many_versions, many_archs), strict=True)
+    ]
+    pairs = [
+        (builds[project.name, ref, cluster.arch], cluster)
+        for project in chosen_projects
+        for ref in ref_names
+        for cluster in clusters
+        if (project.name, ref, cluster.arch) in builds
+    ]
+    cell_keys = [(build.project, build.ref, to.cloud, to.kubernetes, to.arch) for build, to in pairs]
+    cell_ids = _ids(cell_keys, many_versions, many_archs)
+    cells = tuple(Cell(build, cluster, id_) for (build, cluster), id_ in zip(pairs, cell_ids, strict=True))
+    return Matrix(cells, tuple(builds.values()), tuple(clusters))
+
+
+# -- what was asked for -------------------------------------------------------------------------------------
+
+
+def _names(option: str, text: str, errors: list[str]) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        errors.append(f"{option} names nothing")
+    return names
+
+
+def _chosen(kind: str, text: str | None, known: Mapping[str, _Spec], config: Config, errors: list[str]) -> list[_Spec]:
+    """The clouds or projects of a comma list, in the configuration's order; what is wrong goes to ``errors``."""
+    if text is None:
+        active = [spec for spec in known.values() if spec.active]
+        if not active:
+            errors.append(f"there is no active {kind}")
+        return active
+    names = _names(f"--{kind}s", text, errors)
+    for name in names:
+        if name not in known:
+            errors.append(f"unknown {kind} {name!r}{among(name, known)}")
+            errors += [f"  {problem}" for problem in config.problems if _may_be_about(problem, kind, name)]
+        elif not known[name].active:
+            errors.append(
+                f"{kind} {name!r} is not active; remove it from --{kind}s,"
+                f" or set {kind}s.{name}.active to true: {config.deactivated[kind, name]} says it is not"
+            )
+    return [spec for name, spec in known.items() if name in names]
+
+
+def _may_be_about(problem: Problem, kind: str, name: str) -> bool:
+    """Whether a problem may be why nobody declares a name: its plugin did not load, or a file names it."""
+    return repr(name) in problem.reason or name in Path(problem.file).parts or Path(problem.file).stem == name
+
+
+def _refs(option: str, text: str, errors: list[str]) -> list[str]:
+    names = _names(option, text, errors)
+    errors += [f"{option}: {name!r} is not a tag, branch or commit" for name in names if _NOT_A_REF.search(name)]
+    return names
+
+
+def _archs(text: str | None, config: Config, errors: list[str]) -> list[str]:
+    if text is None:
+        return []
+    names = _names("--arch", text, errors)
+    of_clouds = (arch for cloud in config.clouds.values() for arch in cloud.arch)
+    of_projects = (arch for project in config.projects.values() for arch in project.arch)
+    known = list(dict.fromkeys((*of_clouds, *of_projects)))
+    errors += [f"unknown arch {name!r}{among(name, known)}" for name in names if name not in known]
+    return names
+
+
+def _no_cell(clouds: Iterable[Cloud], projects: Iterable[Project], archs: Iterable[str]) -> str:
+    asked = f" with --arch={','.join(archs)}" if archs else ""
+    has = [f"cloud {cloud.name} has {'/'.join(cloud.arch)}" for cloud in clouds]
+    has += [f"project {project.name} has {'/'.join(project.arch)}" for project in projects]
+    return f"no project has an arch of a cloud{asked}: {', '.join(has)}"
+
+
+# -- ids ----------------------------------------------------------------------------------------------------
+
+
+def _ids(keys: Sequence[tuple[str, ...]], *shown: bool) -> list[str]:
+    """A unique, file-name safe id for each key: its parts joined with "-", the last ones only where ``shown``.
+
+    Keys whose parts would make the same id (a-b + c, a + b-c, feature/x and feature-x) get a hash of the key.
+    """
+    hidden = {len(keys[0]) - len(shown) + number for number, show in enumerate(shown) if not show} if keys else set()
+    slugs = {part: _slug(part) for key in keys for part in key}
+    plain = ["-".join(slugs[part] for number, part in enumerate(key) if number not in hidden) for key in keys]
+    taken = Counter(plain)
+    if len(taken) == len(keys):
+        return plain
+    return [id_ if taken[id_] == 1 else f"{id_}-{_digest(*key)}" for id_, key in zip(plain, keys, strict=True)]
+
+
+def _slug(part: str) -> str:
+    slug = _UNSAFE.sub("-", part).strip("-.")
+    if slug and len(slug) <= _SLUG_LENGTH:
+        return slug
+    return f"{slug[:_SLUG_LENGTH]}-{_digest(part)}".lstrip("-")
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
