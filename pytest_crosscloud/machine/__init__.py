@@ -1,1 +1,7 @@
-"""machine"""
+"""Machines: isolated Linux hosts made of namespaces, which boot user-data like a VM. Part of the ``local`` cloud."""
+
+from .end import destroy_run, leftovers
+from .network import allocate as allocate_network
+from .records import Machine, machines
+
+__all__ = ["Machine", "allocate_network", "destroy_run", "leftovers", "machines"]

@@ -1,0 +1,133 @@
+"""Networks of machines: a bridge on this host with a /24 of 198.19.0.0/16 (RFC 2544, never routed outside)."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from ..errors import CrosscloudError
+from . import records
+from .records import Machine, Network
+
+#: Seconds for one call of ip or iptables.
+_TIMEOUT = 20
+
+_BLOCK = "198.19"
+
+
+def allocate(run: str) -> str:
+    """Reserve a free /24 for the run and return it; ``down`` frees it.
+
+    :raises CrosscloudError: all 256 are taken.
+    """
+    records.check_name("run", run)
+    with records.lock("networks"):
+        taken = {record.cidr for record in records.networks()}
+        routed = Path("/proc/net/route").read_text()
+        for third in range(256):
+            cidr = f"{_BLOCK}.{third}.0/24"
+            if cidr not in taken and _in_route_table(cidr) not in routed:
+                records.put_network(Network(cidr, run))
+                return cidr
+    raise CrosscloudError(f"no free network in {_BLOCK}.0.0/16", remedy="crosscloud clean removes what is left over")
+
+
+def find(name: str) -> Network | None:
+    return next((record for record in records.networks() if record.name == name), None)
+
+
+def up(name: str, cidr: str, run: str) -> Network:
+    """Make the bridge with the gateway's address; what is there already is left as it is.
+
+    :raises CrosscloudError: the range belongs to another network; or the bridge cannot be made.
+    """
+    records.check_name("network", name)
+    network = Network(cidr, run, name)
+    with records.lock("networks"):
+        for other in records.networks():
+            if (other.cidr == cidr) != (other.name == name) and other.name:
+                raise CrosscloudError(
+                    f"network {name} {cidr}: there is {other.name} {other.cidr} of run {other.run}",
+                    remedy="take a range from allocate_network, and a name of its own",
+                )
+        records.put_network(network)
+        commands = [] if _exists(network.bridge) else [f"link add {network.bridge} type bridge"]
+        commands += [
+            f"link set {network.bridge} alias {alias(run, name)} up",
+            f"address replace {network.gateway}/24 dev {network.bridge}",
+        ]
+        ip(commands)
+    return network
+
+
+def down(name: str, *, run: str | None = None) -> None:
+    """Remove the network's bridge and free its range. Not there, or another run's: nothing to do."""
+    with records.lock("networks"):
+        network = find(name)
+        if network and run in (None, network.run):
+            remove_interface(network.bridge)
+            records.drop_network(network.cidr)
+
+
+def attach(machine: Machine, network: Network) -> list[str]:
+    """Commands for ``ip`` that wire a machine (its pid must be known) to the bridge."""
+    return [
+        f"link add {machine.veth} type veth peer name eth0 netns {machine.pid}",
+        f"link set {machine.veth} master {network.bridge} alias {alias(machine.run, machine.name)} up",
+    ]
+
+
+def inside(machine: Machine, network: Network) -> list[str]:
+    """Commands for ``ip`` in the machine's own network namespace."""
+    return [
+        "link set lo up",
+        f"address add {machine.address}/24 dev eth0",
+        "link set eth0 up",
+        f"route add default via {network.gateway}",
+    ]
+
+
+def remove_interface(name: str) -> None:
+    """Remove an interface of this host, and with a veth its other end. Not there: nothing to do."""
+    if _exists(name):
+        ip([f"link delete {name}"])
+
+
+def interfaces(run: str) -> list[str]:
+    """Bridges and veth ends of a run on this host, told by their alias."""
+    found = []
+    for path in sorted(Path("/sys/class/net").iterdir()):
+        try:
+            text = (path / "ifalias").read_text()
+        except OSError:
+            continue
+        if text.startswith(alias(run, "")):
+            found.append(path.name)
+    return found
+
+
+def alias(run: str, name: str) -> str:
+    """The run's id, on the interface itself."""
+    return f"crosscloud:{run}:{name}"
+
+
+def ip(commands: list[str]) -> None:
+    """Run ``ip -batch`` with the commands.
+
+    :raises CrosscloudError: one failed; the message is ip's own.
+    """
+    done = subprocess.run(
+        ["ip", "-batch", "-"], input="\n".join(commands), capture_output=True, text=True, timeout=_TIMEOUT, check=False
+    )
+    if done.returncode != 0:
+        raise CrosscloudError(f"ip: {done.stderr.strip()} (of: {'; '.join(commands)})")
+
+
+def _exists(interface: str) -> bool:
+    return Path("/sys/class/net", interface).exists()
+
+
+def _in_route_table(cidr: str) -> str:
+    """A network as /proc/net/route writes it: hexadecimal, lowest byte last, between tabs."""
+    octets = cidr.partition("/")[0].split(".")
+    return "\t" + "".join(f"{int(octet):02X}" for octet in reversed(octets)) + "\t"
