@@ -7,27 +7,23 @@ idle and stays there until it is sent what really comes next. No worker ever hol
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Generator, Iterable, Mapping, Sequence, Sized
+from collections.abc import Generator, Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from xdist.scheduler import LoadScheduling
 
-from .graph import Graph, Stages
-from .graph import order as graph_order
+from . import policy
+from .graph import Graph, stages_of
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.workermanage import WorkerController
 
-#: Where the plugin puts each item's place in the graph; an item without is a plain test.
-STAGES = pytest.StashKey[Stages]()
-
-#: Key in ``workerinput``: the file in which workers tell the controller the items' stages.
-_WORKERINPUT = "crosscloud_items"
+#: Keys in ``workerinput``: the run's directory, where workers write the graph; whether they are sent idle.
+_GRAPH, _IDLE = "crosscloud_graph", "crosscloud_idle"
 
 #: Bytes of memory to reckon for each worker and the cluster that it waits for.
 _MEMORY_PER_WORKER = 2**30
@@ -49,7 +45,7 @@ class Matrix(Protocol):
 
 def order(items: Sequence[pytest.Item]) -> list[pytest.Item]:
     """``items`` in the order in which one process runs them."""
-    return [items[index] for index in graph_order([item.stash.get(STAGES, Stages()) for item in items])]
+    return [items[index] for index in policy.order([stages_of(item) for item in items])]
 
 
 def auto_num_workers(matrix: Matrix) -> int:
@@ -64,80 +60,72 @@ def replaces_default(config: pytest.Config) -> bool:
     return asked.dist == "no" and not asked.distload
 
 
-class ControllerSide:
+class ControllerPlugin:
     """Plugin for the controller: makes the scheduler, and tells the workers to play along."""
 
-    def __init__(self, items: Path) -> None:
-        self._items = items
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Producer) -> PipelineScheduling | None:
-        return PipelineScheduling(config, log, self._items) if replaces_default(config) else None
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Producer) -> GraphScheduler | None:
+        return GraphScheduler(config, log, self._directory) if replaces_default(config) else None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
-        if replaces_default(node.config):
-            node.workerinput[_WORKERINPUT] = str(self._items)
+        node.workerinput[_GRAPH] = str(self._directory)
+        node.workerinput[_IDLE] = replaces_default(node.config)
 
 
-def worker_side(config: pytest.Config) -> WorkerSide | None:
-    """The plugin for this process, if it is a worker of a controller that schedules by the graph."""
-    items = getattr(config, "workerinput", {}).get(_WORKERINPUT)
-    return WorkerSide(Path(items)) if items else None
+def worker_plugin(config: pytest.Config) -> WorkerPlugin | None:
+    """The plugin for this process, if it is a worker of a controller that has ours."""
+    workerinput = getattr(config, "workerinput", {})
+    return WorkerPlugin(Path(workerinput[_GRAPH]), idle=workerinput[_IDLE]) if _GRAPH in workerinput else None
 
 
 class Idle(pytest.Item):
-    """What a worker does between two tests. Never set up, run or reported."""
+    """What a worker does between two tests. Never set up or run; reported only if a fixture's teardown fails in it."""
 
     def runtest(self) -> None:
         raise AssertionError("idle is never run")
 
 
-class WorkerSide:
-    """Plugin for a worker: publishes the items' stages, then appends idle where nobody counts it."""
+class WorkerPlugin:
+    """Plugin for a worker: writes the graph, and appends idle where nobody counts it."""
 
-    def __init__(self, items: Path) -> None:
-        self._items = items
+    def __init__(self, directory: Path, *, idle: bool) -> None:
+        self._directory = directory
+        self._idle = idle
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection_finish(self, session: pytest.Session) -> Generator[None]:
-        publish(self._items, session.items)
+        Graph.of(session.items).write(self._directory)
         yield  # pytest-xdist reports the collection to the controller in here
-        if session.items:
-            session.items.append(Idle.from_parent(session, name="crosscloud-idle"))
+        if session.items and self._idle:
+            session.items.append(Idle.from_parent(session, name="between-tests"))
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        return True if isinstance(item, Idle) else None
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        if isinstance(nextitem, Idle):
+            # The test that will really come next may share its fixtures: they stay until idle knows it.
+            nextitem.parent = item.parent
+        if not isinstance(item, Idle):
+            return None
+        setup = item.session._setupstate
+        call = pytest.CallInfo.from_call(lambda: setup.teardown_exact(nextitem), "teardown", reraise=KeyboardInterrupt)
+        if call.excinfo:
+            item.ihook.pytest_runtest_logreport(report=pytest.TestReport.from_item_and_call(item, call))
+        return True
 
 
-def publish(path: Path, items: Iterable[pytest.Item]) -> None:
-    """Write the items' stages where the controller, which has no items, reads them."""
-    data = {
-        item.nodeid: {"needs": stages.needs, "makes": stages.makes}
-        for item in items
-        if (stages := item.stash.get(STAGES, None))
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(data))
-    temporary.replace(path)
-
-
-def _published(path: Path) -> Mapping[str, Stages]:
-    data = json.loads(path.read_text())
-    return {nodeid: Stages(tuple(stages["needs"]), tuple(stages["makes"])) for nodeid, stages in data.items()}
-
-
-class PipelineScheduling(LoadScheduling):  # type: ignore[misc]  # xdist.* is not followed
+class GraphScheduler(LoadScheduling):  # type: ignore[misc]  # xdist.* is not followed
     """Sends each worker one test at a time, the best that the graph has; plain tests in short batches."""
 
     collection: list[str] | None
 
-    def __init__(self, config: pytest.Config, log: Producer | None, items: Path) -> None:
+    def __init__(self, config: pytest.Config, log: Producer | None, directory: Path) -> None:
         super().__init__(config, log)
-        self._items = items
-        self._graph = Graph(())
+        self._directory = directory
+        self._queue = policy.Queue(())
         self._plain_seconds = 0.0
         self._plain_count = 0
 
@@ -145,11 +133,11 @@ class PipelineScheduling(LoadScheduling):  # type: ignore[misc]  # xdist.* is no
     def tests_finished(self) -> bool:
         if not self.collection_is_completed:
             return False
-        return not self._graph.left and not any(self._tests_of(node) for node in self.nodes)
+        return not self._queue.left and not any(self._tests_of(node) for node in self.nodes)
 
     @property
     def has_pending(self) -> bool:
-        return bool(self._graph.left) or any(self._tests_of(node) for node in self.nodes)
+        return bool(self._queue.left) or any(self._tests_of(node) for node in self.nodes)
 
     def schedule(self) -> None:
         assert self.collection_is_completed
@@ -158,23 +146,23 @@ class PipelineScheduling(LoadScheduling):  # type: ignore[misc]  # xdist.* is no
                 self.log("**Different tests collected, aborting run**")
                 return
             self.collection = next(iter(self.node2collection.values()))
-            stages = _published(self._items)
-            self._graph = Graph([stages.get(nodeid, Stages()) for nodeid in self.collection])
+            graph = Graph.read(self._directory)
+            self._queue = policy.Queue([graph[nodeid] for nodeid in self.collection])
         self._send()
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
         self.node2pending[node].remove(item_index)
         if item_index == self._idle:
             return
-        if self._graph.is_plain(item_index):
+        if self._queue.is_plain(item_index):
             self._plain_seconds += duration
             self._plain_count += 1
-        self._graph.end(item_index)
+        self._queue.end(item_index)
         self._send()
 
     def mark_test_pending(self, item: str) -> None:
         assert self.collection is not None
-        self._graph.give_back(self.collection.index(item))
+        self._queue.give_back(self.collection.index(item))
         self._send()
 
     def remove_node(self, node: WorkerController) -> str | None:
@@ -186,9 +174,9 @@ class PipelineScheduling(LoadScheduling):  # type: ignore[misc]  # xdist.* is no
         tests = [index for index in pending if index != self._idle]
         crashed = tests.pop(0) if pending and pending[0] != self._idle else None
         for index in reversed(tests):
-            self._graph.give_back(index)
+            self._queue.give_back(index)
         if crashed is not None:
-            self._graph.end(crashed)
+            self._queue.end(crashed)
         self._send()
         return self.collection[crashed] if self.collection and crashed is not None else None
 
@@ -204,10 +192,10 @@ class PipelineScheduling(LoadScheduling):  # type: ignore[misc]  # xdist.* is no
         for node in self.nodes:
             if node.shutting_down or node not in self.node2collection or self._tests_of(node):
                 continue
-            first = self._graph.take()
+            first = self._queue.take()
             if first is None:
                 return
-            tests = [first, *(self._graph.take_plain(self._batch() - 1) if self._graph.is_plain(first) else ())]
+            tests = [first, *(self._queue.take_plain(self._batch() - 1) if self._queue.is_plain(first) else ())]
             self.node2pending[node] += [*tests, self._idle]
             node.send_runtest_some([*tests, self._idle])
 
@@ -216,7 +204,7 @@ class PipelineScheduling(LoadScheduling):  # type: ignore[misc]  # xdist.* is no
         if not self._plain_count:
             return 2
         mean = max(self._plain_seconds / self._plain_count, 1e-4)
-        return max(1, min(int(_BATCH / mean), self._graph.left // max(1, len(self.nodes))))
+        return max(1, min(int(_BATCH / mean), self._queue.left // max(1, len(self.nodes))))
 
 
 def _available_memory() -> int:

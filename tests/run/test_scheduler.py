@@ -13,25 +13,25 @@ import pytest
 CONFTEST = """
 import json, os, time
 import pytest
-from pytest_crosscloud.run import scheduler
+from pytest_crosscloud.run import graph, scheduler
 from pathlib import Path
 
 ROOT = Path(__file__).parent
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "stages(needs, makes)")
-    side = scheduler.worker_side(config)
+    side = scheduler.worker_plugin(config)
     if side:
         config.pluginmanager.register(side)
     elif not hasattr(config, "workerinput"):
-        config.pluginmanager.register(scheduler.ControllerSide(ROOT / "state" / "items.json"))
+        config.pluginmanager.register(scheduler.ControllerPlugin(ROOT))
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     for item in items:
         mark = item.get_closest_marker("stages")
         if mark:
-            item.stash[scheduler.STAGES] = scheduler.Stages(**mark.kwargs)
+            item.stash[graph.STAGES] = graph.Stages(**mark.kwargs)
     if not hasattr(config, "workerinput"):
         items[:] = scheduler.order(items)
 
@@ -155,11 +155,11 @@ def test_one_worker_runs_in_the_same_order_as_none(run_it: RunIt) -> None:
 
 def test_waiting_is_counted_and_reported_nowhere(run_it: RunIt) -> None:
     outcome = run_it(MATRIX, "-n2", "-v", "--junitxml=junit.xml")
-    outcome.result.stdout.fnmatch_lines(["*PipelineScheduling*", "*20 passed*"])
-    outcome.result.stdout.no_fnmatch_line("*crosscloud-idle*")
+    outcome.result.stdout.fnmatch_lines(["*GraphScheduler*", "*20 passed*"])
+    outcome.result.stdout.no_fnmatch_line("*between-tests*")
     outcome.result.stdout.fnmatch_lines(["*[[]100%]*"])
     junit = Path("junit.xml").read_text()
-    assert 'tests="20"' in junit and "crosscloud-idle" not in junit
+    assert 'tests="20"' in junit and "between-tests" not in junit
 
 
 def test_a_long_upstream_never_holds_up_what_could_run(run_it: RunIt) -> None:
@@ -294,31 +294,54 @@ def test_cell(n):
 def test_the_users_own_policy_is_respected(run_it: RunIt, dist: str) -> None:
     outcome = run_it(HEAD + "def test_one(): pass\ndef test_two(): pass\n", "-n2", "-v", f"--dist={dist}")
     outcome.result.assert_outcomes(passed=2)
-    outcome.result.stdout.no_fnmatch_line("*PipelineScheduling*")
+    outcome.result.stdout.no_fnmatch_line("*GraphScheduler*")
 
 
 def test_nothing_collected(run_it: RunIt) -> None:
     assert run_it("", "-n2").result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
-def test_module_fixtures_live_as_long_as_with_plain_pytest(run_it: RunIt) -> None:
+def test_fixtures_live_as_long_as_without_idle(run_it: RunIt) -> None:
+    """A module's fixture is set up once for the module's tests, and gone before the next module's begin."""
+    Path("test_two.py").write_text("""
+from pathlib import Path
+def test_other():
+    assert Path("torn_down").exists()
+""")
     outcome = run_it(
         HEAD
         + """
 @pytest.fixture(scope="module")
 def once():
-    path = ROOT / "once"
-    assert not path.exists(), "set up a second time in the same worker"
-    path.touch()
+    assert not Path("once").exists(), "set up a second time"
+    Path("once").touch()
     yield
-    (ROOT / "torn_down").touch()
+    Path("torn_down").touch()
 
 @pytest.mark.parametrize("n", range(4))
 @stages(needs=("build x",))
 def test_cell(once, n):
+    assert not Path("torn_down").exists()
+""",
+        "-n1",
+    )
+    outcome.result.assert_outcomes(passed=5)
+
+
+def test_a_fixture_that_fails_to_go_is_reported(run_it: RunIt) -> None:
+    outcome = run_it(
+        HEAD
+        + """
+@pytest.fixture(scope="module")
+def bad():
+    yield
+    raise RuntimeError("cannot go")
+
+@stages(needs=("build x",))
+def test_cell(bad):
     pass
 """,
         "-n1",
     )
-    outcome.result.assert_outcomes(passed=4)
-    assert Path("torn_down").exists()
+    outcome.result.assert_outcomes(passed=1, errors=1)
+    outcome.result.stdout.fnmatch_lines(["*RuntimeError: cannot go*"])
