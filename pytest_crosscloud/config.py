@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -10,18 +11,16 @@ from typing import Any, TypeVar
 from .declared import Problem
 from .errors import ConfigurationError
 from .marked_yaml import Document, Fault
-from .model import Cloud, Project, StageName
+from .model import BuildTarget, Cell, Cloud, ClusterTarget, Project, Ref, StageName
 from .plugins import Plugins
 from .suggest import among
+from .toolchain import pins
 
 FILE_NAME = "cross-cloud.yml"
 PROJECT_FILE_NAME = "cncfci.yml"
 
 #: Seconds, where the files say nothing. A project's deploy takes its own ``timeout``.
 DEFAULT_TIMEOUTS = {StageName.BUILD: 3600.0, StageName.PROVISION: 1200.0, StageName.E2E: 900.0}
-
-#: What a name of a Kubernetes version means, where the file says nothing.
-DEFAULT_KUBERNETES = {"stable": "v1.36.3"}
 
 _Spec = TypeVar("_Spec", Cloud, Project)
 
@@ -34,7 +33,6 @@ class Config:
     path: Path | None  #: the cross-cloud.yml, if there is one
     clouds: Mapping[str, Cloud]
     projects: Mapping[str, Project]
-    workers: Mapping[str, int]  #: by cloud: nodes beside the control plane
     kubernetes: Mapping[str, str]  #: what ``stable`` and other names of Kubernetes versions mean
     cncf_relations: tuple[str, ...]  #: in the order of the table's groups
     deactivated: Mapping[tuple[str, str], str]  #: where ``("cloud" | "project", name)`` was made inactive
@@ -42,26 +40,33 @@ class Config:
     provision_timeouts: Mapping[str, float]  #: seconds, by cloud
     problems: tuple[Problem, ...]  #: the plugins', and those of the files that stop nothing
 
-    def timeout(self, stage: StageName, *, cloud: str = "", project: str = "") -> float:
-        """Seconds that a stage may take. ``cloud`` is needed for provision, ``project`` for deploy."""
-        if stage == StageName.DEPLOY:
-            return self.projects[project].timeout
-        if stage == StageName.PROVISION and cloud in self.provision_timeouts:
-            return self.provision_timeouts[cloud]
+    def timeout(self, stage: StageName, target: BuildTarget | ClusterTarget | Cell) -> float:
+        """Seconds that a stage of a target may take."""
+        if stage == StageName.DEPLOY and isinstance(target, Cell):
+            return self.projects[target.build.project].timeout
+        if stage == StageName.PROVISION and isinstance(target, ClusterTarget):
+            return self.provision_timeouts.get(target.cloud, self.timeouts[stage])
         return self.timeouts[stage]
 
+    def variables(self, cloud: str) -> Mapping[str, Any]:
+        """A cloud's variables: the plugin's under the user's. ``workers`` is one: nodes beside the control plane."""
+        return self.clouds[cloud].variables
 
-def find(rootdir: Path) -> Path | None:
-    """The cross-cloud.yml of a rootdir, if it has one."""
-    path = rootdir / FILE_NAME
-    return path if path.is_file() else None
+    def resolve_kubernetes(self, name: str) -> Ref:
+        """What a name of a Kubernetes version means: ``stable`` and others of the files, or the version itself."""
+        version = self.kubernetes.get(name, name)
+        if re.fullmatch(r"\d+\.\d+\.\d+\S*", version):
+            version = f"v{version}"  # as Kubernetes' tags are
+        return Ref(name, version, url=f"https://github.com/kubernetes/kubernetes/tree/{version}")
 
 
-def load(path: Path | None, plugins: Plugins) -> Config:
-    """Read ``path`` (None: there is no file) and each project's cncfci.yml.
+def load(path: Path | None, plugins: Plugins, rootdir: Path) -> Config:
+    """Read ``path`` (None: the rootdir's cross-cloud.yml, if it has one) and each project's cncfci.yml.
 
     :raises ConfigurationError: a file is wrong; the message has a line for each fault.
     """
+    if path is None and (rootdir / FILE_NAME).is_file():
+        path = rootdir / FILE_NAME
     return _Reader(plugins).config(path)
 
 
@@ -90,8 +95,7 @@ class _Reader:
             path=path,
             clouds=clouds,
             projects=projects,
-            workers={name: (sections[name].workers if name in sections else None) or 0 for name in clouds},
-            kubernetes=DEFAULT_KUBERNETES | (file.kubernetes if file else {}),
+            kubernetes={**pins.load()["kubernetes"], **(file.kubernetes if file else {})},
             cncf_relations=tuple(file.cncf_relations) if file else (),
             deactivated=self.deactivated,
             timeouts=DEFAULT_TIMEOUTS | {StageName(name): value for name, value in given.items()},
@@ -166,7 +170,7 @@ class _Reader:
         merged = dict(specs)
         for name, section in sections.items():
             assert document
-            at = (f"{kind}s", name)
+            at: tuple[str, str] = (f"{kind}s", name)
             if name not in merged:
                 fault = document.fault(at, "", key=True)
                 reason = f"no plugin declares a {kind} {name!r}{among(name, specs)}"
@@ -186,7 +190,7 @@ def _apply(spec: _Spec, section: Any) -> _Spec:
     values = {name: value for name, value in section if name in known and value is not None}
     if "arch" in values:
         values["arch"] = tuple(dict.fromkeys(values["arch"]))
-    if "variables" in values:
-        assert isinstance(spec, Cloud)
-        values["variables"] = {**spec.variables, **values["variables"]}
+    if isinstance(spec, Cloud):
+        workers = {} if section.workers is None else {"workers": section.workers}
+        values["variables"] = {**spec.variables, **section.variables, **workers}
     return replace(spec, **values)

@@ -42,6 +42,37 @@ class Matrix:
     builds: tuple[BuildTarget, ...]
     clusters: tuple[ClusterTarget, ...]
 
+    def narrow(
+        self, *, over: str, projects: str | Iterable[str] | None = None, clouds: str | Iterable[str] | None = None
+    ) -> list[Cell] | list[BuildTarget] | list[ClusterTarget]:
+        """The ``builds``, ``clusters`` or ``cells`` (``over`` says which) of some projects and clouds, in order.
+
+        What ``@pytest.mark.crosscloud`` asks for. Names outside of the matrix are no error: they are not selected.
+
+        :param projects: a comma list or names; None is all.
+        :param clouds: likewise.
+        :raises ConfigurationError: ``over`` is something else.
+        """
+        if over not in ("builds", "clusters", "cells"):
+            raise ConfigurationError(
+                f"over={over!r} is no part of a matrix{among(over, ('builds', 'clusters', 'cells'))}"
+            )
+        of_projects = None if projects is None else _split(projects)
+        of_clouds = None if clouds is None else _split(clouds)
+        cells = [
+            cell
+            for cell in self.cells
+            if (of_projects is None or cell.build.project in of_projects)
+            and (of_clouds is None or cell.cluster.cloud in of_clouds)
+        ]
+        if over == "cells":
+            return cells
+        if over == "builds":
+            builds = {cell.build for cell in cells}
+            return [build for build in self.builds if build in builds]
+        clusters = {cell.cluster for cell in cells}
+        return [cluster for cluster in self.clusters if cluster in clusters]
+
 
 def select(
     config: Config,
@@ -110,8 +141,13 @@ def select(
 # -- what was asked for -------------------------------------------------------------------------------------
 
 
+def _split(names: str | Iterable[str]) -> list[str]:
+    parts = names.split(",") if isinstance(names, str) else names
+    return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
 def _names(option: str, text: str, errors: list[str]) -> list[str]:
-    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    names = _split(text)
     if not names:
         errors.append(f"{option} names nothing")
     return names
@@ -175,7 +211,7 @@ def _ids(keys: Sequence[tuple[str, ...]], *shown: bool) -> list[str]:
     Keys whose parts would make the same id (a-b + c, a + b-c, feature/x and feature-x) get a hash of the key.
     """
     hidden = {len(keys[0]) - len(shown) + number for number, show in enumerate(shown) if not show} if keys else set()
-    slugs = {part: _slug(part) for key in keys for part in key}
+    slugs = {part: _slug(part) for part in {part for key in keys for part in key}}
     plain = ["-".join(slugs[part] for number, part in enumerate(key) if number not in hidden) for key in keys]
     taken = Counter(plain)
     if len(taken) == len(keys):
