@@ -6,6 +6,7 @@ import os
 import selectors
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -114,24 +115,28 @@ class StageContext:
         :raises StageError: the program is not there; or it failed, unless ``check`` is False.
         """
         self.write("$ " + " ".join(argv))
+        # A file, not a pipe: neither side ever waits for the other to read.
+        with tempfile.TemporaryFile() as given:
+            given.write((stdin or "").encode())
+            given.seek(0)
+            try:
+                process = subprocess.Popen(
+                    argv,
+                    cwd=cwd,
+                    env={**os.environ, **(env or {}), RUN_VARIABLE: self.run},
+                    stdin=given,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
+                )
+            except FileNotFoundError as error:
+                raise StageError(
+                    f"{self.key}: program not found: {error.filename}",
+                    remedy="crosscloud setup installs what is missing",
+                    error_class=ErrorClass.CONFIGURATION,
+                ) from error
         try:
-            process = subprocess.Popen(
-                argv,
-                cwd=cwd,
-                env={**os.environ, **(env or {}), RUN_VARIABLE: self.run},
-                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        except FileNotFoundError as error:
-            raise StageError(
-                f"{self.key}: program not found: {error.filename}",
-                remedy="crosscloud setup installs what is missing",
-                error_class=ErrorClass.CONFIGURATION,
-            ) from error
-        try:
-            output, errors = self._stream(process, stdin, on_line)
+            output, errors = self._stream(process, on_line)
             code = process.wait(self.remaining())
         except subprocess.TimeoutExpired:
             raise self._expired() from None
@@ -144,14 +149,8 @@ class StageContext:
             )
         return completed
 
-    def _stream(
-        self, process: subprocess.Popen[bytes], stdin: str | None, on_line: Callable[[str], None] | None
-    ) -> tuple[str, str]:
+    def _stream(self, process: subprocess.Popen[bytes], on_line: Callable[[str], None] | None) -> tuple[str, str]:
         assert process.stdout and process.stderr
-        if stdin is not None:
-            assert process.stdin
-            process.stdin.write(stdin.encode())
-            process.stdin.close()
         texts: dict[int, list[str]] = {process.stdout.fileno(): [], process.stderr.fileno(): []}
         partial = dict.fromkeys(texts, b"")
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -191,7 +190,7 @@ def end_process_group(process: subprocess.Popen[bytes]) -> None:
             _signal(process.pid, signal.SIGKILL)
             process.wait()
     _signal(process.pid, signal.SIGKILL)  # members of the group that outlived their leader
-    for stream in (process.stdin, process.stdout, process.stderr):
+    for stream in (process.stdout, process.stderr):
         if stream:
             stream.close()
 

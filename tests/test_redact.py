@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from pytest_crosscloud import redact as module
+from pytest_crosscloud.redact import PLACEHOLDER, add_secret, redact
+
+
+@pytest.fixture(autouse=True)
+def forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_known", set())
+
+
+def test_registered_secret_is_replaced_everywhere() -> None:
+    add_secret("hunter2hunter2")
+    assert redact("a hunter2hunter2 b=hunter2hunter2") == f"a {PLACEHOLDER} b={PLACEHOLDER}"
+
+
+def test_short_values_are_not_registered() -> None:
+    add_secret("aws")
+    assert redact("cloud aws") == "cloud aws"
+
+
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "PACKET_AUTH_TOKEN", "VSPHERE_PASSWORD", "GOOGLE_CREDENTIALS"])
+def test_environment_secrets_are_known_by_their_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "wJalrXUtnFEMI")
+    assert redact("key is wJalrXUtnFEMI.") == f"key is {PLACEHOLDER}."
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\nafter", "MHcCAQEE"),
+        ("client-key-data: LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVkt", "LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVkt"),
+        ("kubeadm join --token abcdef.0123456789abcdef", "abcdef.0123456789abcdef"),
+        ("Authorization: Bearer eyJhbGciOiJSUzI1NiJ9.x.y", "eyJhbGciOiJSUzI1NiJ9"),
+        ("https://user:s3cretpw@example.org/x", "s3cretpw"),
+    ],
+)
+def test_secrets_of_a_known_shape(text: str, secret: str) -> None:
+    assert secret not in redact(text)
+    assert PLACEHOLDER in redact(text)
+
+
+def test_a_truncated_private_key_is_redacted_to_the_end() -> None:
+    assert "MHcCAQEE" not in redact("-----BEGIN PRIVATE KEY-----\nMHcCAQEE")
+
+
+def test_a_digest_is_not_a_secret() -> None:
+    text = "coredns@sha256:9f1c0b6d2d3c9e7e2f55aa0f4f0d6a4b7d5e1a1c1b2f3a4d5e6f708192a3b4c5"
+    assert redact(text) == text
