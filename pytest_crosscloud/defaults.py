@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 @hookimpl(trylast=True)
 def crosscloud_build(request: BuildRequest) -> Artifacts:
-    return request.project.build.build(request)
+    from .build import project  # late: it brings the strategies
+
+    return project.build(request)
 
 
 @hookimpl(trylast=True)

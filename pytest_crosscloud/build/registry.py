@@ -49,7 +49,7 @@ class Registry:
 
 
 def start(
-    run: str, directory: Path, record: Callable[[Mapping[str, Any]], None], *, storage: Path | None = None
+    run: str, directory: Path, record: Callable[[dict[str, Any]], None], *, storage: Path | None = None
 ) -> Registry:
     """Start a registry for ``run`` and wait until it answers.
 

@@ -1,0 +1,270 @@
+"""Go programs in images of their own: a module at a version, or a directory of this computer."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..errors import StageError
+from ..model import Artifacts, BuildRequest, ErrorClass, Pin, Project, Ref
+from ..stage import StageContext
+from ..toolchain.gobuild import go, go_build
+from ..toolchain.tools import tool
+from . import cache, resolve
+from .images import File, ImageConfig, write
+
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+
+#: What the go command says when the build failed through no fault of the source.
+_NOT_THE_PRODUCT = (
+    "dial tcp",
+    "no such host",
+    "i/o timeout",
+    "connection refused",
+    "connection reset",
+    "TLS handshake timeout",
+    "502 Bad Gateway",
+    "503 Service Unavailable",
+    "no space left on device",
+    "signal: killed",
+)
+
+_NEWER_GO = re.compile(r"requires go >= (\S+) \(running go (\S+?)[;)]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoBuild:
+    """A program of a Go module at a version, as the module proxy serves it, in an image from scratch.
+
+    It is built from a generated module that requires the wanted one and repeats its replace and exclude
+    directives: ``go install`` refuses modules that have any.
+    """
+
+    module: str  #: e.g. ``github.com/coredns/coredns``
+    image: str  #: repository path in the run's registry, e.g. ``coredns/coredns``
+    package: str = "."  #: of the main package, relative to the module: ``./cmd/prometheus``
+    ldflags: str = ""  #: added to ``-s -w``; ``{version}``, ``{number}`` (without the v) and ``{commit}`` are filled in
+    tags: str = ""  #: build tags, with commas
+    arguments: Sequence[str] = ()  #: of the image's entrypoint, after the program
+    user: str = ""  #: numeric, as in ``65532:65532``; empty: root
+    ports: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def resolve(self, project: Project, ref: str) -> Ref:
+        return resolve.go_module(self.module, project, ref)
+
+    def fingerprint(self, project: Project, ref: Ref, arch: str) -> str:
+        inputs = [self.module, ref.version, self.package, self._ldflags(ref), self.tags, self.image]
+        runtime = [list(self.arguments), self.user, list(self.ports), dict(self.env)]
+        return cache.fingerprint("go", *inputs, *runtime, arch, _compiler(), _certificates()[1])
+
+    def build(self, request: BuildRequest) -> Artifacts:
+        name = pin_name(request.project)
+
+        def make(folder: Path) -> None:
+            program = folder / "program"
+            self._make_program(request, folder / "module", program)
+            request.stage.progress("packaging")
+            path = f"/{_program_name(self.module, self.package)}"
+            config = ImageConfig(
+                arch=request.arch,
+                entrypoint=[path, *self.arguments],
+                env=self.env,
+                user=self.user,
+                ports=self.ports,
+                labels={
+                    "org.opencontainers.image.version": request.ref.version,
+                    "org.opencontainers.image.revision": request.ref.commit,
+                },
+            )
+            write(folder / self.image, [File(path, program, 0o755), File(_CERTIFICATES, _certificates()[0])], config)
+            program.unlink()
+
+        key = self.fingerprint(request.project, request.ref, request.arch)
+        pins, cached = cache.pinned(
+            request.stage, request.registry, key, {name: self.image}, _tag(request.ref.version), make
+        )
+        return Artifacts(request.project.name, request.ref, request.arch, pins, cached=cached)
+
+    def _ldflags(self, ref: Ref) -> str:
+        number = ref.version.removeprefix("v")
+        return f"-s -w {self.ldflags.format(version=ref.version, number=number, commit=ref.commit)}".strip()
+
+    def _make_program(self, request: BuildRequest, directory: Path, program: Path) -> None:
+        stage = request.stage
+        package = str(PurePosixPath(self.module, self.package))
+        env = {"GOOS": "linux", "GOARCH": request.arch, "CGO_ENABLED": "0"}
+        directory.mkdir()
+        with _blaming_fairly(self.module):
+            stage.progress(f"fetching {self.module} {request.ref.version}")
+            fetched = go(stage, directory, "mod", "download", "-json", f"{self.module}@{request.ref.version}")
+            where = json.loads(fetched.output)
+            go_mod = json.loads(go(stage, directory, "mod", "edit", "-json", where["GoMod"]).output)
+            (directory / "go.mod").write_text(wrapper(go_mod, request.ref.version))
+            if (sums := Path(where["Dir"], "go.sum")).exists():
+                (directory / "go.sum").write_bytes(sums.read_bytes())
+
+            downloads = 0
+
+            def downloading(line: str) -> None:
+                nonlocal downloads
+                if line.startswith("go: downloading "):
+                    downloads += 1
+                    stage.progress(f"fetching module {downloads}: {line.split()[2]}")
+
+            # Fetches every module that the program needs, and writes the sums that go.sum lacks.
+            listing = ("list", "-mod=mod", "-deps", "-f", "{{.ImportPath}}", f"-tags={self.tags}", package)
+            go(stage, directory, *listing, env=env, on_line=downloading, error_class=ErrorClass.PRODUCT)
+            _compile(stage, directory, package, program, request.arch, self._ldflags(request.ref), self.tags)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoProgram:
+    """A Go program in a directory, with a go.mod and go.sum of its own, in an image from scratch."""
+
+    directory: Path
+    image: str  #: repository path in the run's registry, e.g. ``coredns/e2e``
+
+    def resolve(self, project: Project, ref: str) -> Ref:
+        """The source is what lies in the directory, whatever the ref."""
+        return Ref(ref, self._version())
+
+    def fingerprint(self, project: Project, ref: Ref, arch: str) -> str:
+        return self._fingerprint(arch)
+
+    def build(self, request: BuildRequest) -> Artifacts:
+        pin, cached = self.publish(request.stage, request.registry, request.arch, pin_name(request.project))
+        return Artifacts(request.project.name, request.ref, request.arch, (pin,), cached=cached)
+
+    def publish(self, stage: StageContext, registry: str, arch: str, name: str) -> tuple[Pin, bool]:
+        """Build and push outside of a project's Build; the pin is called ``name``. True: it was built before.
+
+        :raises StageError: it does not compile, or cannot be pushed.
+        """
+
+        def make(folder: Path) -> None:
+            program = folder / "program"
+            with _blaming_fairly(str(self.directory)):
+                _compile(stage, self.directory, ".", program, arch, "-s -w")
+            config = ImageConfig(arch=arch, entrypoint=["/program"])
+            write(
+                folder / self.image, [File("/program", program, 0o755), File(_CERTIFICATES, _certificates()[0])], config
+            )
+            program.unlink()
+
+        pins, cached = cache.pinned(
+            stage, registry, self._fingerprint(arch), {name: self.image}, _tag(self._version()), make
+        )
+        return pins[0], cached
+
+    def _fingerprint(self, arch: str) -> str:
+        return cache.fingerprint(
+            "go program", self.image, _source_hash(self.directory), arch, _compiler(), _certificates()[1]
+        )
+
+    def _version(self) -> str:
+        return f"src-{_source_hash(self.directory)[:12]}"
+
+
+def wrapper(go_mod: Mapping[str, Any], version: str) -> str:
+    """A go.mod that requires a module at a version and repeats what only a main module may say.
+
+    :param go_mod: the module's own go.mod, as ``go mod edit -json`` prints it. Replacements by a directory are left
+        out: the proxy serves one module, without the directories of its neighbours.
+    """
+    module = go_mod["Module"]["Path"]
+    lines = ["module crosscloud.invalid/wrapper", ""]
+    lines += [f"go {go_mod['Go']}", ""] if "Go" in go_mod else []
+    lines += [f"godebug {setting['Key']}={setting['Value']}" for setting in go_mod.get("Godebug") or ()]
+    lines += [f"require {module} {version}"]
+    lines += [f"exclude {excluded['Path']} {excluded['Version']}" for excluded in go_mod.get("Exclude") or ()]
+    for replaced in go_mod.get("Replace") or ():
+        old, new = replaced["Old"], replaced["New"]
+        if "Version" in new:
+            left = " ".join((old["Path"], old.get("Version", ""))).strip()
+            lines.append(f"replace {left} => {new['Path']} {new['Version']}")
+    return "\n".join(lines) + "\n"
+
+
+def pin_name(project: Project) -> str:
+    """The prefix of a project's variables in release.env."""
+    return "".join(letter if letter.isalnum() else "_" for letter in project.name.upper())
+
+
+def _compile(
+    stage: StageContext, directory: Path, package: str, program: Path, arch: str, ldflags: str, tags: str = ""
+) -> None:
+    # Two builds share most of their packages through Go's build cache, and one of them keeps every core busy:
+    # side by side they would compile the same packages twice.
+    with cache.alone(stage, "go", "another Go build"):
+        go_build(stage, directory, package, program, arch=arch, ldflags=ldflags, tags=tags)
+
+
+@contextmanager
+def _blaming_fairly(what: str) -> Iterator[None]:
+    """Give a failure of the go command the class that its words deserve."""
+    try:
+        yield
+    except StageError as error:
+        if any(sign in error.message for sign in _NOT_THE_PRODUCT):
+            error.error_class = ErrorClass.INFRASTRUCTURE
+        elif needs := _NEWER_GO.search(error.message):
+            raise StageError(
+                f"{what} needs Go {needs[1]}, and here is {needs[2]}",
+                remedy="install that Go, or allow `go env -w GOTOOLCHAIN=auto` to fetch it",
+                error_class=ErrorClass.CONFIGURATION,
+            ) from error
+        raise
+
+
+def _program_name(module: str, package: str) -> str:
+    """What `go install` would call it: the last element of the path that is not a major version (v2)."""
+    parts = PurePosixPath(module, package).parts
+    return parts[-2] if re.fullmatch(r"v\d+", parts[-1]) and len(parts) > 1 else parts[-1]
+
+
+def _tag(version: str) -> str:
+    """An image tag for a version: without the ``+`` of build metadata, at most 128 characters."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", version)[:128]
+
+
+@functools.cache
+def _compiler() -> str:
+    """The compiler and its settings, as far as they change what it makes."""
+    settings = ["GOVERSION", "GOAMD64", "GOARM64", "GOEXPERIMENT"]
+    return subprocess.run(
+        [str(tool("go")), "env", *settings], cwd="/", capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+
+
+@functools.cache
+def _certificates() -> tuple[bytes, str]:
+    """The CA certificates that go into images, and their hash. Mozilla's, so that every host makes the same image."""
+    import certifi
+
+    content = Path(certifi.where()).read_bytes()
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def _source_hash(directory: Path) -> str:
+    """A hash of every file of a program's directory, by name and content.
+
+    :raises StageError: (class configuration) there is no Go module.
+    """
+    if not (directory / "go.mod").is_file():
+        raise StageError(f"no go.mod in {directory}", error_class=ErrorClass.CONFIGURATION)
+    total = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory)
+        if path.is_file() and not any(part.startswith(".") for part in name.parts):
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            total.update(f"{digest}  {name.as_posix()}\n".encode())
+    return total.hexdigest()

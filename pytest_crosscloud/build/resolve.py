@@ -1,0 +1,221 @@
+"""What ``stable``, ``head`` and a literal ref are today, asked of git and of the Go module proxy."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import StageError
+from ..model import ErrorClass, Project, Ref
+from ..toolchain.tools import tool
+
+STABLE, HEAD = "stable", "head"
+
+#: Seconds that git gets to answer; a firewall that drops packets must not cost more for every project.
+GIT_TIMEOUT = 10.0
+
+#: Seconds that the go command gets: it may have to fetch a whole repository where there is no proxy.
+GO_TIMEOUT = 120.0
+
+_SHA = re.compile(r"[0-9a-f]{7,40}")
+_SEMVER = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
+
+
+class Unreachable(StageError):
+    """Git or the module proxy cannot be asked from here."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A git repository's branches and tags, with the commit of each."""
+
+    url: str
+    default: str  #: commit of the default branch
+    branches: dict[str, str]
+    tags: dict[str, str]
+
+
+# -- git --------------------------------------------------------------------------------------------------------
+
+_remotes: dict[str, Remote | str] = {}
+
+
+def remote(url: str) -> Remote:
+    """Ask a git repository for its refs, once per process.
+
+    :raises Unreachable: git is not installed, or cannot reach it.
+    """
+    if url not in _remotes:
+        _remotes[url] = _ls_remote(url)
+    known = _remotes[url]
+    if isinstance(known, str):
+        raise Unreachable(f"git cannot reach {url}: {known}", remedy="check the network and the repository's address")
+    return known
+
+
+def _ls_remote(url: str) -> Remote | str:
+    """The repository's refs, or why they cannot be had."""
+    if not shutil.which("git"):
+        return "git is not installed"
+    # git must not ask for a password: nobody is there to type it.
+    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    command = ["git", "ls-remote", url, "HEAD", "refs/heads/*", "refs/tags/*"]
+    try:
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=GIT_TIMEOUT, check=False)
+    except subprocess.TimeoutExpired:
+        return f"no answer in {GIT_TIMEOUT:.0f} s"
+    if done.returncode != 0:
+        return done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
+    refs = {name: sha for sha, _, name in (line.partition("\t") for line in done.stdout.splitlines())}
+    tags = {name.removeprefix("refs/tags/"): sha for name, sha in refs.items() if name.startswith("refs/tags/")}
+    # An annotated tag is listed twice: as its own object, and with ^{} as the commit that it names.
+    tags = {name: tags.get(f"{name}^{{}}", sha) for name, sha in tags.items() if not name.endswith("^{}")}
+    prefix = "refs/heads/"
+    branches = {name.removeprefix(prefix): sha for name, sha in refs.items() if name.startswith(prefix)}
+    return Remote(url, refs.get("HEAD", ""), branches, tags)
+
+
+def git(url: str, project: Project, ref: str) -> Ref:
+    """Resolve a ref of a git repository.
+
+    :raises Unreachable: it cannot be asked.
+    :raises StageError: (class configuration) no such ref.
+    """
+    found = remote(url)
+    asked = ref
+    if ref == STABLE:
+        asked = project.stable_ref or newest(found.tags)
+        if not asked:
+            raise _no_such_ref(project, ref, found.tags, f"{url} has no release tag")
+    if ref == HEAD:
+        asked = project.head_ref
+        if not asked:
+            return Ref(ref, found.default[:12], found.default, _page(url, found.default))
+    if sha := found.tags.get(asked):
+        return Ref(ref, asked, sha, _page(url, asked))
+    if sha := found.branches.get(asked):
+        return Ref(ref, sha[:12], sha, _page(url, sha), note=f"branch {asked}")
+    if len(asked) == 40 and _SHA.fullmatch(asked):
+        return Ref(ref, asked[:12], asked, _page(url, asked))
+    raise _no_such_ref(project, asked, [*found.tags, *found.branches], f"{url} has no tag or branch of that name")
+
+
+# -- the module proxy -------------------------------------------------------------------------------------------
+
+
+def go_module(module: str, project: Project, ref: str) -> Ref:
+    """Resolve a ref of a Go module to a version that the module proxy serves.
+
+    ``head`` is the branch's commit where git can be reached, else the newest tag that the proxy serves.
+
+    :raises Unreachable: the proxy cannot be asked.
+    :raises StageError: (class configuration) no such ref.
+    """
+    url = project.repository_url or _guess_repository(module)
+    versions = _versions(module)
+    asked, note = ref, ""
+    if ref == STABLE:
+        asked = project.stable_ref or newest(versions)
+    elif ref == HEAD:
+        asked, note = _head(url, project, versions)
+    if not asked:
+        raise _no_such_ref(project, ref, versions, f"the module proxy serves no version of {module}")
+    version = asked if asked in versions else _query(module, project, asked, versions)
+    try:
+        commits = remote(url).tags
+    except Unreachable:
+        commits = {}
+    commit = asked if _SHA.fullmatch(asked) and len(asked) == 40 else commits.get(version, "")
+    return Ref(ref, version, commit, _page(url, commit or version), note)
+
+
+def _head(url: str, project: Project, versions: list[str]) -> tuple[str, str]:
+    try:
+        found = remote(url)
+    except Unreachable:
+        # The proxy lists versions in semantic order, pre-releases included: the last one is the newest.
+        return (versions or [""])[-1], "git unreachable: newest tag that the module proxy serves"
+    if not project.head_ref:
+        return found.default, ""
+    if sha := found.branches.get(project.head_ref) or found.tags.get(project.head_ref):
+        return sha, f"branch {project.head_ref}"
+    raise _no_such_ref(project, project.head_ref, found.branches, f"{url} has no branch of that name")
+
+
+def _versions(module: str) -> list[str]:
+    """All versions of a module, in semantic order."""
+    return list(_go_list(module, "-versions").get("Versions", []))
+
+
+def _query(module: str, project: Project, asked: str, versions: list[str]) -> str:
+    """What the proxy, or the repository behind it, makes of a tag, branch or commit."""
+    try:
+        version: str = _go_list(f"{module}@{asked}")["Version"]
+    except StageError as error:
+        # The proxy answered a moment ago; that the repository behind it cannot be asked tells the user less.
+        reason = f"the module proxy does not know it: {error.message.splitlines()[-1]}"
+        raise _no_such_ref(project, asked, versions, reason) from error
+    return version
+
+
+def _go_list(*arguments: str) -> dict[str, Any]:
+    # GOFLAGS of the user may hold -mod=vendor, and a go.work may lie above: neither has a say here.
+    env = {**os.environ, "GOFLAGS": "", "GOWORK": "off"}
+    query = next(argument for argument in arguments if not argument.startswith("-"))
+    flags = [argument for argument in arguments if argument.startswith("-")]
+    command = [str(tool("go")), "list", "-m", "-json", *flags, query]
+    try:
+        done = subprocess.run(
+            command, cwd="/", env=env, capture_output=True, text=True, timeout=GO_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise Unreachable(f"the module proxy did not answer within {GO_TIMEOUT:.0f} s: {query}") from None
+    if done.returncode != 0:
+        raise Unreachable(
+            f"the module proxy does not serve {query}: {done.stderr.strip()}",
+            remedy="check the network, and `go env GOPROXY`",
+        )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+# -- versions ---------------------------------------------------------------------------------------------------
+
+
+def newest(versions: Iterable[str]) -> str:
+    """The newest release among tags, by semantic versioning; tags that are none are passed over. Empty: none is."""
+    releases = [version for version in versions if (found := _SEMVER.fullmatch(version)) and not found[4]]
+    return max(releases, key=_precedence, default="")
+
+
+def _precedence(version: str) -> tuple[int, ...]:
+    found = _SEMVER.fullmatch(version)
+    assert found
+    return tuple(int(number) for number in found.groups()[:3])
+
+
+def _no_such_ref(project: Project, ref: str, known: Iterable[str], reason: str) -> StageError:
+    candidates = list(known)
+    close = difflib.get_close_matches(ref, candidates, 3, 0.5) or candidates[-3:][::-1]
+    return StageError(
+        f"{project.name}: no such ref {ref!r}: {reason}",
+        remedy=f"known: {', '.join(close)}" if close else "",
+        error_class=ErrorClass.CONFIGURATION,
+    )
+
+
+def _guess_repository(module: str) -> str:
+    """Where a module's repository is, for hosts with owner/name addresses."""
+    return "https://" + "/".join(module.split("/")[:3])
+
+
+def _page(url: str, name: str) -> str:
+    """A page that shows a tag or commit, as GitHub and Gitea have it."""
+    return f"{url.removesuffix('.git')}/tree/{name}" if url.startswith("http") and name else ""
