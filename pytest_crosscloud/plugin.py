@@ -6,7 +6,7 @@ what a run needs is imported when the command line selects one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -100,7 +100,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(_TARGET, [pytest.param(None, marks=pytest.mark.skip(reason))], ids=["none"])
         return
     matrix = _get_session(metafunc.config).matrix
-    marks = {key: value for mark in metafunc.definition.iter_markers("crosscloud") for key, value in mark.kwargs.items()}
+    marks = {
+        key: value for mark in metafunc.definition.iter_markers("crosscloud") for key, value in mark.kwargs.items()
+    }
     targets = matrix.narrow(
         over=marks.get("over") or _over(metafunc.fixturenames),
         projects=marks.get("projects"),
@@ -161,13 +163,17 @@ def e2e(release: Any, pipeline: Pipeline) -> Any:
     return pipeline.e2e
 
 
-# -- scheduling ---------------------------------------------------------------------------------------------
+# -- order --------------------------------------------------------------------------------------------------
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Follow the pipeline's graph, unless the user asked for another distribution."""
-    if not _selected(config) or config.getoption("dist") != "load":
-        return None
-    from .run.scheduler import GraphScheduler
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tell the graph what each test needs and makes, and put the tests into its order."""
+    if not _selected(config):
+        return
+    from .run.scheduler import order
+    from .run.targets import place
 
-    return cast("Any", GraphScheduler)(config, log)
+    for item in items:
+        place(item, _TARGET)
+    items[:] = order(items)

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .. import report
 from ..errors import ConfigurationError, CrosscloudError, StageError
 from ..model import Failure, Ref, StageName, StageResult, Status
+from ..report import terminal
+from ..report.terminal import Live
 from ..stage import RUN_VARIABLE
-from . import context, reaper
+from . import context, reaper, scheduler
 from .graph import Graph
 from .session import WORKER_INPUT
 from .store import Resource, Store
@@ -27,7 +30,6 @@ from .store import Resource, Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from ..report.terminal import Live
     from .context import Run
     from .session import Session
 
@@ -78,7 +80,8 @@ class Controller:
         self._start_registry(run)
         for result in failed:
             store.record(run_id, result)
-        self._watcher = Watcher(run, self._live(config))
+        config.pluginmanager.register(scheduler.ControllerPlugin(run.directory), "crosscloud-scheduler")
+        self._watcher = Watcher(run, config)
         self._watcher.start()
 
     def _start_registry(self, run: Run) -> None:
@@ -91,18 +94,6 @@ class Controller:
 
         host = registry.start(run.id, run.directory, intend).host
         run.set_registry(host)
-
-    def _live(self, config: pytest.Config) -> Live:
-        from ..report.terminal import Live
-
-        terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
-
-        def write_line(line: str) -> None:
-            if terminal is not None:
-                terminal.ensure_newline()
-                terminal.write_line(line)
-
-        return Live(write_line, color=bool(terminal and terminal.hasmarkup))
 
     def pytest_configure_node(self, node: Any) -> None:
         """xdist: tell a worker which run it belongs to."""
@@ -118,7 +109,7 @@ class Controller:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         # A worker that crashed reports its item once, with this phase and without a logfinish.
-        if report.when == "???":
+        if str(report.when) == "???":
             self._finished(report.nodeid)
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
@@ -162,7 +153,7 @@ class Controller:
         if self._watcher:
             self._watcher.stop()
         if self._reaper:
-            write = self._watcher.live.line if self._watcher else lambda text: None
+            write = self._watcher.write_line if self._watcher else lambda text: None
             self._problems += self._reaper.finish(write)
         run.store.finish_run(run.id)
         self._report(run)
@@ -170,8 +161,6 @@ class Controller:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _report(self, run: Run) -> None:
-        from .. import report
-
         summary = run.summary()
         self._problems += report.write_all(summary, run.out)
         try:
@@ -183,12 +172,12 @@ class Controller:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if not self._run:
             return
-        from ..report import terminal
-
         width = shutil.get_terminal_size((120, 24)).columns
         terminalreporter.ensure_newline()
         terminalreporter.write_sep("=", f"crosscloud run {self._run.id}")
-        terminalreporter.write(terminal.table(self._run.summary(), terminalreporter.hasmarkup, width))
+        terminalreporter.write(
+            terminal.table(self._run.summary(), self._run.out, color=terminalreporter.hasmarkup, width=width)
+        )
         for problem in (*self._session.plugins.problems, *self._problems):
             terminalreporter.write_line(str(problem), yellow=True)
 
@@ -196,23 +185,24 @@ class Controller:
 class Watcher(threading.Thread):
     """Follows the store, shows each change and tells the event hooks about it."""
 
-    def __init__(self, run: Run, live: Live) -> None:
+    def __init__(self, run: Run, config: pytest.Config) -> None:
         super().__init__(name="crosscloud-watcher", daemon=True)
         self._run = run
-        self.live = live
+        self._terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
+        self._live = Live(self.write_line, color=bool(self._terminal and self._terminal.hasmarkup))
         self._stopping = threading.Event()
         self._started: set[str] = set()
 
     def run(self) -> None:
         store = Store(self._run.store.path)
-        self.live.header(self._run.summary(store))
+        self._live.header(self._run.summary(store))
         seen = 0
         while True:
             last = self._stopping.wait(_INTERVAL)
             changes = store.changes(self._run.id, seen)
             if changes:
                 seen = changes[-1][0]
-            self.live.update([result for _, result in changes], time.time())
+            self._live.update([result for _, result in changes], time.time())
             for _, result in changes:
                 self._tell(result)
             if last:
@@ -223,6 +213,12 @@ class Watcher(threading.Thread):
         """Show what is left to show, and end."""
         self._stopping.set()
         self.join(10)
+
+    def write_line(self, line: str) -> None:
+        """Print a whole line, on a line of its own."""
+        if self._terminal is not None:
+            self._terminal.ensure_newline()
+            self._terminal.write_line(line)
 
     def _tell(self, result: StageResult) -> None:
         hook = self._run.plugins.hook
@@ -238,7 +234,7 @@ class Watcher(threading.Thread):
         try:
             hook(run=self._run.id, result=result)
         except Exception as error:
-            self.live.line(f"a plugin's hook raised {type(error).__name__}: {error}")
+            self.write_line(f"a plugin's hook raised {type(error).__name__}: {error}")
 
 
 def release_cluster(run: Run, target: str) -> None:
@@ -300,5 +296,3 @@ def _clear(out: Path) -> None:
     for name in ("results.json", "index.html"):
         (out / name).unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-
-

@@ -10,6 +10,7 @@ import hashlib
 import re
 import time
 import traceback
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,12 +42,14 @@ from ..stage import StageContext
 from .store import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
     from ..plugins import Plugins
     from .context import Run
 
 #: The product of a stage as JSON, and the line that tells a person about it.
 Outcome = tuple[dict[str, Any], str]
+Make = Callable[[StageContext], Outcome]
+
+Target = BuildTarget | ClusterTarget | Cell
 
 
 class StageFailed(CrosscloudError):
@@ -92,9 +95,11 @@ class Engine:
             )
             artifacts: Artifacts = self._hook.crosscloud_build(request=request)
             (stage.directory / "release.env").write_text(artifacts.release_env())
-            return artifacts.to_json(), ", ".join(f"{pin.image.split('/')[-1]}@{pin.digest[:15]}…" for pin in artifacts.pins)
+            return artifacts.to_json(), ", ".join(
+                f"{pin.image.split('/')[-1]}@{pin.digest[:15]}…" for pin in artifacts.pins
+            )
 
-        return Artifacts.from_json(self._once(StageName.BUILD, target.id, f"builds/{target.id}", make).data)
+        return Artifacts.from_json(self._once(StageName.BUILD, target, f"builds/{target.id}", make).data)
 
     def cluster(self, target: ClusterTarget) -> Cluster:
         """Provision, or the cluster that this run has provisioned already.
@@ -117,7 +122,7 @@ class Engine:
             nodes = len(cluster.nodes) or 1
             return cluster.to_json(), f"{nodes} node{'s' * (nodes != 1)}  KUBECONFIG={cluster.kubeconfig}"
 
-        return Cluster.from_json(self._once(StageName.PROVISION, target.id, f"clusters/{target.id}", make).data)
+        return Cluster.from_json(self._once(StageName.PROVISION, target, f"clusters/{target.id}", make).data)
 
     def release(self, cell: Cell) -> Release:
         """Deploy, or the release that this run has deployed already.
@@ -144,7 +149,7 @@ class Engine:
                 release: Release = self._hook.crosscloud_deploy(request=request)
             return release.to_json(), f"{release.name} in {release.namespace}, chart {release.chart}"
 
-        return Release.from_json(self._once(StageName.DEPLOY, cell.id, f"cells/{cell.id}", make).data)
+        return Release.from_json(self._once(StageName.DEPLOY, cell, f"cells/{cell.id}", make).data)
 
     def e2e(self, cell: Cell) -> E2EResult:
         """Run the project's e2e container on the cell's release, or say how it ended in this run.
@@ -176,11 +181,13 @@ class Engine:
             counts = result.counts
             return result.to_json(), f"{counts.passed} checks passed" if counts else "exit code 0"
 
-        return E2EResult.from_json(self._once(StageName.E2E, cell.id, f"cells/{cell.id}", make).data)
+        return E2EResult.from_json(self._once(StageName.E2E, cell, f"cells/{cell.id}", make).data)
 
     # -- once per run -----------------------------------------------------------------------------------------
 
-    def _once(self, stage: StageName, target: str, folder: str, make: Callable[[StageContext], Outcome]) -> StageResult:
+    def _once(
+        self, stage: StageName, target: Target, folder: str, make: Callable[[StageContext], Outcome]
+    ) -> StageResult:
         """The stage's result: made here if nobody has, otherwise awaited.
 
         :raises StageFailed: it failed, here or elsewhere.
@@ -190,8 +197,8 @@ class Engine:
         locks = self.run.directory / "locks"
         locks.mkdir(exist_ok=True)
         # The system frees the lock of a process that is killed, so a dead worker blocks nobody.
-        with FileLock(locks / stage_key(stage, target).replace(" ", "-")):
-            result = self.run.store.result(self.run.id, stage, target)
+        with FileLock(locks / stage_key(stage, target.id).replace(" ", "-")):
+            result = self.run.store.result(self.run.id, stage, target.id)
             if result is None:
                 result = self._make(stage, target, folder, make)
             elif result.status == Status.RUNNING:
@@ -200,17 +207,19 @@ class Engine:
             raise StageFailed(result)
         return result
 
-    def _make(self, stage: StageName, target: str, folder: str, make: Callable[[StageContext], Outcome]) -> StageResult:
+    def _make(
+        self, stage: StageName, target: Target, folder: str, make: Callable[[StageContext], Outcome]
+    ) -> StageResult:
         store, run = self.run.store, self.run.id
         directory = self.run.out / folder
         directory.mkdir(parents=True, exist_ok=True)
         started = time.time()
-        running = StageResult(stage, target, Status.RUNNING, started=started)
+        running = StageResult(stage, target.id, Status.RUNNING, started=started)
         context = StageContext(
             key=running.key,
             run=run,
             directory=directory,
-            deadline=time.monotonic() + self._timeout(stage, target),
+            deadline=time.monotonic() + self.run.config.timeout(stage, target),
             on_progress=lambda text: store.progress(run, running, text),
         )
         running = replace(running, log=str(context.log.relative_to(self.run.out)))
@@ -226,7 +235,9 @@ class Engine:
         except Exception as error:
             # A defect of a plugin or of ours: the traceback goes to the stage's log, the person gets the gist.
             context.write(traceback.format_exc())
-            failure = Failure(ErrorClass.INFRASTRUCTURE, f"{type(error).__name__}: {error}", f"traceback in {running.log}")
+            failure = Failure(
+                ErrorClass.INFRASTRUCTURE, f"{type(error).__name__}: {error}", f"traceback in {running.log}"
+            )
             result = replace(running, status=Status.FAILED, failure=_redacted(failure))
         else:
             cached = bool(data.get("cached"))
@@ -235,12 +246,11 @@ class Engine:
         store.record(run, result)
         return result
 
-    def _timeout(self, stage: StageName, target: str) -> float:
-        return self.run.config.timeout(stage, target)
-
     def _abandoned(self, result: StageResult) -> StageResult:
         """The worker that made this stage died: the lock is free, and the stage still says running."""
-        failure = Failure(ErrorClass.INFRASTRUCTURE, "the worker that ran this stage died", "see the end of pytest's output")
+        failure = Failure(
+            ErrorClass.INFRASTRUCTURE, "the worker that ran this stage died", "see the end of pytest's output"
+        )
         seconds = time.time() - (result.started or time.time())
         result = replace(result, status=Status.FAILED, seconds=seconds, failure=failure)
         self.run.store.record(self.run.id, result)
