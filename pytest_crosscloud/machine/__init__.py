@@ -2,6 +2,7 @@
 
 from .end import destroy_run, leftovers
 from .network import allocate as allocate_network
+from .preflight import preflight
 from .records import Machine, machines
 
-__all__ = ["Machine", "allocate_network", "destroy_run", "leftovers", "machines"]
+__all__ = ["Machine", "allocate_network", "destroy_run", "leftovers", "machines", "preflight"]

@@ -100,7 +100,7 @@ def _exec(arguments: argparse.Namespace) -> None:
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
     environment = {key: os.environ[key] for key in ("TERM", "LANG") if key in os.environ}
     environment |= {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
-    nsenter = ["nsenter", f"--target={machine.pid}", "--all", "--wd=/root", "--", *(argv or ["/bin/bash", "-l"])]
+    nsenter = ["nsenter", f"--target={machine.pid}", "--all", "--wd", "--", *(argv or ["/bin/bash", "-l"])]
     os.execvpe("nsenter", nsenter, environment)  # noqa: S606
 
 

@@ -14,7 +14,7 @@ from .records import Machine, Network
 
 _SYSTEMD = "/usr/lib/systemd/systemd"
 
-_NAMESPACES = (
+NAMESPACES = (
     linux.CLONE_NEWNS
     | linux.CLONE_NEWUTS
     | linux.CLONE_NEWIPC
@@ -44,11 +44,19 @@ def up(
         try:
             disk.create(name, run, disk_from)
             return _start(machine, attached, user_data)
-        except (OSError, CrosscloudError) as error:
-            end.destroy(machine)
-            if isinstance(error, CrosscloudError):
-                raise
-            raise CrosscloudError(f"machine {name}: {error}", remedy="see the preflight check") from error
+        except BaseException as error:
+            _clean_up(machine, error)
+            if isinstance(error, OSError):
+                raise CrosscloudError(f"machine {name}: {error}") from error
+            raise
+
+
+def _clean_up(machine: Machine, reason: BaseException) -> None:
+    """Remove a machine that did not start; the reason is what counts, should that fail too."""
+    try:
+        end.destroy(machine)
+    except (OSError, CrosscloudError) as error:
+        reason.add_note(f"and it could not be removed: {error}")
 
 
 def _start(machine: Machine, attached: Network, user_data: str) -> Machine:
@@ -91,7 +99,7 @@ def _enter(
     try:
         os.setsid()
         cgroups.join(groups, machine.run, machine.name)
-        linux.unshare(_NAMESPACES)
+        linux.unshare(NAMESPACES)
         pid = os.fork()
         if pid:
             os.write(report, f"{pid}\n".encode())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import cgroups, disk, linux, network, records
+from . import cgroups, disk, firewall, linux, network, records
 from .records import Machine
 
 #: Seconds until a killed machine must be gone.
@@ -48,12 +48,7 @@ def destroy_run(run: str) -> None:
         cgroups.remove(groups, run, group.name, _TIMEOUT)
     for name in disk.owned(run):
         disk.remove(name)
-    for record in records.networks(run):
-        if record.name:
-            network.down(record.name)
-        records.drop_network(record.cidr)
-    for interface in network.interfaces(run):
-        network.remove_interface(interface)
+    network.destroy_run(run)
 
 
 def leftovers(run: str) -> list[str]:
@@ -61,6 +56,7 @@ def leftovers(run: str) -> list[str]:
     groups = cgroups.current()
     found = [f"process {pid}" for pid in sorted(cgroups.processes(groups, run) | _carriers(run))]
     found += [f"interface {name}" for name in network.interfaces(run)]
+    found += [f"iptables {rule}" for _, rule in firewall.rules(run)]
     found += [f"cgroup {path}" for path in cgroups.groups_of(groups, run)]
     found += [f"disk {disk.home(name)}" for name in disk.owned(run)]
     found += [f"record of machine {machine.name}" for machine in records.machines(run)]

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from ..errors import CrosscloudError
-from . import records
+from . import firewall, records
 from .records import Machine, Network
 
 #: Seconds for one call of ip or iptables.
@@ -53,10 +53,11 @@ def up(name: str, cidr: str, run: str) -> Network:
         records.put_network(network)
         commands = [] if _exists(network.bridge) else [f"link add {network.bridge} type bridge"]
         commands += [
-            f"link set {network.bridge} alias {alias(run, name)} up",
+            f"link set {network.bridge} alias {records.label(run, name)} up",
             f"address replace {network.gateway}/24 dev {network.bridge}",
         ]
         ip(commands)
+        firewall.open_up(network)
     return network
 
 
@@ -65,15 +66,33 @@ def down(name: str, *, run: str | None = None) -> None:
     with records.lock("networks"):
         network = find(name)
         if network and run in (None, network.run):
-            remove_interface(network.bridge)
-            records.drop_network(network.cidr)
+            _remove(network)
+
+
+def destroy_run(run: str) -> None:
+    """Remove all networks of the run, also what has lost its record."""
+    with records.lock("networks"):
+        for network in records.networks(run):
+            _remove(network)
+        for interface in interfaces(run):
+            remove_interface(interface)
+        firewall.close(run)
+
+
+def _remove(network: Network) -> None:
+    if network.name:
+        remove_interface(network.bridge)
+        firewall.close(network.run, network.name)
+    records.drop_network(network.cidr)
+    if not records.networks():
+        firewall.restore_forwarding()
 
 
 def attach(machine: Machine, network: Network) -> list[str]:
     """Commands for ``ip`` that wire a machine (its pid must be known) to the bridge."""
     return [
         f"link add {machine.veth} type veth peer name eth0 netns {machine.pid}",
-        f"link set {machine.veth} master {network.bridge} alias {alias(machine.run, machine.name)} up",
+        f"link set {machine.veth} master {network.bridge} alias {records.label(machine.run, machine.name)} up",
     ]
 
 
@@ -89,8 +108,12 @@ def inside(machine: Machine, network: Network) -> list[str]:
 
 def remove_interface(name: str) -> None:
     """Remove an interface of this host, and with a veth its other end. Not there: nothing to do."""
-    if _exists(name):
-        ip([f"link delete {name}"])
+    try:
+        if _exists(name):
+            ip([f"link delete {name}"])
+    except CrosscloudError:
+        if _exists(name):  # else it went by itself, with the network namespace of its other end
+            raise
 
 
 def interfaces(run: str) -> list[str]:
@@ -101,14 +124,9 @@ def interfaces(run: str) -> list[str]:
             text = (path / "ifalias").read_text()
         except OSError:
             continue
-        if text.startswith(alias(run, "")):
+        if text.startswith(records.label(run, "")):
             found.append(path.name)
     return found
-
-
-def alias(run: str, name: str) -> str:
-    """The run's id, on the interface itself."""
-    return f"crosscloud:{run}:{name}"
 
 
 def ip(commands: list[str]) -> None:

@@ -64,6 +64,11 @@ def interface(prefix: str, name: str) -> str:
     return f"{prefix}{zlib.crc32(name.encode()):08x}"
 
 
+def label(run: str, name: str) -> str:
+    """What is written on what belongs to a machine or a network, where the kernel offers a place for text."""
+    return f"crosscloud:{run}:{name}"
+
+
 def check_name(kind: str, name: str) -> None:
     """:raises CrosscloudError: it could not be a file's, a cgroup's and a host's name at once."""
     if not _NAME.fullmatch(name):

@@ -71,8 +71,8 @@ Wants=cloud-init.service
 After=multi-user.target
 AllowIsolate=yes
 """,
-    # All modules run in one stage: each stage is another start of Python. Like cloud-final.service on a VM, it runs
-    # after multi-user.target, so that user-data may start any service and wait for it.
+    # All of user-data in one stage, as each is another start of Python; the last one only tells `cloud-init status`.
+    # It runs after multi-user.target, as on a VM, so that user-data may start any service and wait for it.
     "cloud-init.service": """\
 [Unit]
 Description=cloud-init
@@ -81,6 +81,7 @@ After=multi-user.target
 [Service]
 Type=oneshot
 ExecStart=/usr/bin/cloud-init init --local
+ExecStart=/usr/bin/cloud-init modules --mode=final
 RemainAfterExit=yes
 TimeoutSec=0
 KillMode=process
@@ -110,9 +111,9 @@ datasource: {NoCloud: {fs_label: null}}
 disable_root: false
 preserve_hostname: true
 users: []
-cloud_init_modules: [write-files, runcmd, scripts-user, final-message]
+cloud_init_modules: [write-files, runcmd, scripts-user]
 cloud_config_modules: []
-cloud_final_modules: []
+cloud_final_modules: [final-message]
 logcfg: |
   [loggers]
   keys=root
@@ -234,15 +235,21 @@ def _mount_kernel(root: Path, groups: cgroups.Layout) -> None:
         if path.exists():
             path.write_text(value)
     # Settings of the network are the machine's own; all others are the host's.
-    linux.bind(root / "proc/sys/net", root / "proc/sys/net")
-    linux.bind(root / "proc/sys", root / "proc/sys", read_only=True)
-    linux.bind(root / "proc/sys/net", root / "proc/sys/net")
+    settings = root / "proc/sys"
+    linux.bind(settings / "net", settings / "net")
+    linux.mount(str(settings), settings, flags=linux.MS_BIND | linux.MS_REC)
+    linux.mount("", settings, flags=linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | guarded)
+    trigger = root / "proc/sysrq-trigger"  # "b" written to it reboots the host
+    if trigger.exists():
+        linux.bind(trigger, trigger, read_only=True)
     private = _STAGE / "sysctl"
     for name, value in _SYSCTLS.items():
+        if not (settings / name).exists():
+            continue
         copy = private / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(f"{value}\n")
-        linux.bind(copy, root / "proc/sys" / name)
+        linux.bind(copy, settings / name)
     linux.mount("sysfs", root / "sys", "sysfs", guarded)
     cgroups.mount(groups, root / "sys/fs/cgroup")
     linux.mount("", root / "sys", flags=linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | guarded)
