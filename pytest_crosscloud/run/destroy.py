@@ -1,0 +1,136 @@
+"""Destroys what a run owns: one destroyer per kind of resource, several at a time, again if it fails."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import CrosscloudError
+from ..redact import redact
+from ..stage import StageContext
+from . import context, processes
+from .store import Resource, RunRecord, Store
+
+if TYPE_CHECKING:
+    from ..plugins import Plugins
+
+#: Seconds before each further attempt.
+BACKOFF = (0.5, 2.0, 8.0, 30.0)
+
+#: Seconds that one attempt may take.
+DEADLINE = 1800.0
+
+_AT_ONCE = 8
+
+
+class Owner:
+    """The run whose resources are destroyed: its plugins are loaded when the first destroyer asks for them."""
+
+    def __init__(self, record: RunRecord) -> None:
+        self.id = record.id
+        self._record = record
+        self._lock = threading.Lock()
+        self._plugins: Plugins | None = None
+
+    @property
+    def plugins(self) -> Plugins:
+        with self._lock:
+            if self._plugins is None:
+                from ..plugins import load_sources
+
+                self._plugins = load_sources(self._record.record["settings"]["plugins"])
+            return self._plugins
+
+    def stage(self, resource: Resource) -> StageContext:
+        return StageContext(
+            key=f"destroy {resource.name}",
+            run=self.id,
+            directory=context.directory(self.id) / "destroyed" / resource.name,
+            deadline=time.monotonic() + DEADLINE,
+        )
+
+
+def _cluster(resource: Resource, owner: Owner) -> None:
+    from .stages import provision_request
+
+    request = provision_request(resource.spec, owner.plugins, owner.stage(resource))
+    if not owner.plugins.hook.crosscloud_destroy(request=request):
+        raise CrosscloudError("no plugin destroyed it")
+
+
+def _registry(resource: Resource, owner: Owner) -> None:
+    from ..build import registry
+
+    registry.release(resource.spec)
+
+
+def _process(resource: Resource, owner: Owner) -> None:
+    process = processes.Process.parse(resource.spec["process"])
+    if process and processes.end_all(lambda: [] if process.is_dead else [process]):
+        raise CrosscloudError(f"process {process.pid} does not end")
+
+
+#: By ``Resource.kind``. A destroyer succeeds when there is nothing left to destroy, and may be called again.
+DESTROYERS: Mapping[str, Callable[[Resource, Owner], None]] = {
+    "cluster": _cluster,
+    "registry": _registry,
+    "process": _process,
+}
+
+
+class Destruction:
+    """Destroys resources of one run in threads; what became of each is in the store."""
+
+    def __init__(self, store: Path, owner: Owner, say: Callable[[str], None]) -> None:
+        self._store = store
+        self._owner = owner
+        self._say = say
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="destroy")
+        self._futures: dict[tuple[str, str], Future[None]] = {}
+        self._hurry = threading.Event()
+
+    def add(self, resource: Resource) -> None:
+        """Begin to destroy it, unless that has begun already."""
+        key = (resource.kind, resource.name)
+        if key not in self._futures or self._futures[key].done():
+            self._futures[key] = self._pool.submit(self._destroy, resource)
+
+    def finish(self) -> None:
+        """Wait until each is destroyed, or has failed for good."""
+        wait(self._futures.values())
+        self._pool.shutdown()
+
+    def _destroy(self, resource: Resource) -> None:
+        store = Store(self._store)
+        what = (resource.run, resource.kind, resource.name)
+        try:
+            for pause in (*BACKOFF, None):
+                started = time.monotonic()
+                self._say(f"destroying {resource.kind} {resource.name}")
+                try:
+                    DESTROYERS[resource.kind](resource, self._owner)
+                except Exception as error:
+                    reason = redact(str(error) or type(error).__name__)
+                    self._say(f"{resource.kind} {resource.name} is not destroyed: {reason}")
+                    store.set_resource(*what, resource.state if pause is not None else "failed", error=reason)
+                else:
+                    store.set_resource(*what, "destroyed")
+                    self._say(f"destroyed {resource.kind} {resource.name} in {time.monotonic() - started:.1f} s")
+                    return
+                time.sleep(pause or 0)
+        finally:
+            store.close()
+
+
+def left(store: Store, run: str, *, kept: bool = False) -> list[Resource]:
+    """What the run still owns and may be destroyed now. ``kept``: also what is to be kept for longer."""
+    now = time.time()
+    return [
+        resource
+        for resource in store.resources(run)
+        if resource.state != "destroyed" and (kept or resource.state != "kept" or (resource.expires or 0) <= now)
+    ]

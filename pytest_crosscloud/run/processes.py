@@ -1,0 +1,211 @@
+"""Processes of this host: named for good, found by the run that they belong to, and ended.
+
+A pid alone is given to another process later; with its start time it names one process. Signals go through a
+pidfd, so that they cannot reach a process that took the pid in between.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+from ..stage import RUN_VARIABLE
+
+#: In the environment of a run's reaper and of what it starts: these are not ended with the run's other processes.
+REAPER_VARIABLE = "CROSSCLOUD_REAPER"
+
+#: In the environment of processes that are a recorded resource: its destroyer ends them, and keeping it keeps them.
+RESOURCE_VARIABLE = "CROSSCLOUD_RESOURCE"
+
+#: Seconds between SIGTERM and SIGKILL. Terraform gets more, for cut short it forgets what it has just created.
+GRACE = 3.0
+TERRAFORM_GRACE = 60.0
+_TERRAFORM = {"terraform", "tofu"}
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process, now and for ever: ``host`` is this boot of this kernel, and the pid namespace."""
+
+    pid: int
+    start: int  #: clock ticks since boot (proc(5), field 22 of stat)
+    host: str
+
+    @classmethod
+    def current(cls) -> Self:
+        found = cls.of(os.getpid())
+        assert found
+        return found
+
+    @classmethod
+    def of(cls, pid: int) -> Self | None:
+        """The process that has this pid now; None if there is none (a zombie is none)."""
+        stat = _stat(pid)
+        return cls(pid, stat.start, this_host()) if stat and stat.state != "Z" else None
+
+    def __str__(self) -> str:
+        return f"{self.pid}:{self.start}@{self.host}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read what ``str`` wrote; None if ``text`` is something else."""
+        numbers, _, host = text.partition("@")
+        pid, _, start = numbers.partition(":")
+        return cls(int(pid), int(start), host) if pid.isdigit() and start.isdigit() and host else None
+
+    @property
+    def is_dead(self) -> bool:
+        """Known to be gone. Of a process on another host nothing is known, so it is not."""
+        return self.host == this_host() and Process.of(self.pid) != self
+
+
+@cache
+def this_host() -> str:
+    """What pids and start times mean something on: this boot, this pid namespace."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+
+
+def of_run(run: str, *, reapers: bool = False) -> list[Process]:
+    """Processes whose environment says that they belong to ``run``, without those of recorded resources.
+
+    :param reapers: also the reaper of the run and what that started.
+    """
+    mark = f"{RUN_VARIABLE}={run}".encode()
+    left_out = [f"{RESOURCE_VARIABLE}=".encode(), *([] if reapers else [f"{REAPER_VARIABLE}=".encode()])]
+    found = []
+    for pid in _pids():
+        variables = _environ(pid)
+        if mark in variables and not any(variable.startswith(tuple(left_out)) for variable in variables):
+            process = Process.of(pid)
+            if process and pid != os.getpid():
+                found.append(process)
+    return found
+
+
+def end_all(find: Callable[[], Iterable[Process]], grace: float = GRACE) -> list[Process]:
+    """End all that ``find`` finds, also what those start meanwhile: SIGTERM, a grace, SIGKILL.
+
+    What Terraform started is left to Terraform as long as that has time.
+
+    :returns: those that are still there, which is none but for processes the kernel holds on to.
+    """
+    asked: set[Process] = set()
+    limit = time.monotonic() + grace
+    while processes := list(find()):
+        now = time.monotonic()
+        terraform = {process.pid for process in processes if _name(process.pid) in _TERRAFORM}
+        if now > limit + (TERRAFORM_GRACE if terraform else 0.0):
+            break
+        shielded = [process for process in processes if _has_ancestor(process.pid, terraform)]
+        for process in processes:
+            if process not in asked and process not in shielded:
+                send(process, signal.SIGTERM)
+                asked.add(process)
+        _wait([process for process in processes if process not in shielded], 0.2)
+    limit = time.monotonic() + grace
+    while (processes := list(find())) and time.monotonic() < limit:
+        for process in processes:
+            send(process, signal.SIGKILL)
+        _wait(processes, 0.2)
+    return list(find())
+
+
+def send(process: Process, number: signal.Signals) -> bool:
+    """Signal exactly this process. False: it is gone, or not ours to signal."""
+    with _pidfd(process) as fd:
+        if fd is None:
+            return False
+        try:
+            signal.pidfd_send_signal(fd, number)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
+
+
+@contextmanager
+def _pidfd(process: Process) -> Iterator[int | None]:
+    try:
+        fd = os.pidfd_open(process.pid)
+    except OSError:
+        yield None
+        return
+    try:
+        # Only now that the descriptor pins the pid does the comparison mean something.
+        yield fd if Process.of(process.pid) == process else None
+    finally:
+        os.close(fd)
+
+
+def _wait(processes: Iterable[Process], seconds: float) -> None:
+    """Wait until the first of them has ended, at most ``seconds``."""
+    poll = select.poll()
+    fds = []
+    try:
+        for process in processes:
+            try:
+                fd = os.pidfd_open(process.pid)
+            except OSError:
+                continue
+            fds.append(fd)
+            poll.register(fd, select.POLLIN)
+        poll.poll(seconds * 1000)
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+# -- /proc ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Stat:
+    name: str
+    state: str
+    parent: int
+    start: int
+
+
+def _stat(pid: int) -> _Stat | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    # The name stands in parentheses and may itself contain anything, also parentheses and spaces.
+    head, _, tail = text.rpartition(")")
+    fields = tail.split()
+    return _Stat(head.partition("(")[2], fields[0], int(fields[1]), int(fields[19]))
+
+
+def _name(pid: int) -> str:
+    stat = _stat(pid)
+    return stat.name if stat else ""
+
+
+def _has_ancestor(pid: int, ancestors: set[int]) -> bool:
+    seen = set()
+    while (stat := _stat(pid)) and stat.parent not in seen:
+        if stat.parent in ancestors:
+            return True
+        seen.add(stat.parent)
+        pid = stat.parent
+    return False
+
+
+def _pids() -> Iterator[int]:
+    return (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit())
+
+
+def _environ(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
