@@ -96,8 +96,8 @@ def select(
     errors: list[str] = []
     chosen_clouds = _chosen("cloud", clouds, config.clouds, config, errors)
     chosen_projects = _chosen("project", projects, config.projects, config, errors)
-    ref_names = _refs("--refs", refs or DEFAULT_REFS, errors)
-    kubernetes_names = _refs("--kubernetes", kubernetes or DEFAULT_KUBERNETES, errors)
+    ref_names = _refs("--refs", DEFAULT_REFS if refs is None else refs, errors)
+    kubernetes_names = _refs("--kubernetes", DEFAULT_KUBERNETES if kubernetes is None else kubernetes, errors)
     arch_names = _archs(arch, config, errors)
     if errors:
         raise ConfigurationError("\n".join(errors), remedy="crosscloud list shows what there is")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -328,8 +329,12 @@ class Cloud:
         raise NotImplementedError(f"cloud {self.name} does not say how to destroy")
 
     def preflight(self) -> list[str]:
-        """What is missing to use this cloud here, each with its remedy; empty if nothing is."""
-        return []
+        """What is missing to use this cloud here, each with its remedy; empty if nothing is.
+
+        Here: the required credentials. A subclass adds to it.
+        """
+        required = (credential for credential in self.credentials if credential.required)
+        return [f"{found.name} is not set: {found.help}" for found in required if not os.environ.get(found.name)]
 
     def console(self, request: ProvisionRequest, target: Path) -> None:
         """Write the nodes' console output into the directory ``target`` as evidence (optional)."""

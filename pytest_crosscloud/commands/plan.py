@@ -1,0 +1,135 @@
+"""``crosscloud plan``: the graph of a run, what is there already and what would be made. Touches nothing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from .. import matrix as matrices
+from ..build import cache
+from ..config import Config
+from ..errors import CrosscloudError
+from ..matrix import Matrix
+from ..model import BuildTarget, ClusterTarget, Project, Ref, StageName, stage_key
+from . import loading, table
+
+#: Seconds that all refs together get to be resolved: git gives up on an unreachable host after 10.
+RESOLVE_TIMEOUT = 15.0
+
+CACHED, BUILD, CREATE, USE, AFTER, UNKNOWN, FAIL = "cached", "build", "create", "use", "after", "unknown", "fail"
+
+_HEADER = ("stage", "target", "action", "detail")
+_STYLES = {CACHED: "green", USE: "green", BUILD: "yellow", CREATE: "yellow", FAIL: "red", UNKNOWN: "dim", AFTER: "dim"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of the plan. ``action``: cached, build, create, use (as it is), after (others), unknown or fail."""
+
+    stage: StageName
+    target: str
+    action: str
+    detail: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--clouds", metavar="NAMES", help="comma list; default: all active, or local with --projects")
+    parser.add_argument("--projects", metavar="NAMES", help="comma list; default: all active")
+    parser.add_argument("--refs", metavar="REFS", help="stable, head, or any tag, branch or sha (default: stable,head)")
+    parser.add_argument("--kubernetes", metavar="REFS", help="Kubernetes versions of the clusters (default: stable)")
+    parser.add_argument("--arch", metavar="NAMES", help="e.g. amd64,arm64; default: the first of each cloud")
+    loading.add_arguments(parser)
+    parser.epilog = (
+        "Takes pytest's selection, and says of each stage what a run would do:\n"
+        "  build      cached, or build\n"
+        "  provision  create a cluster, or use one that is there\n"
+        "  deploy     after its build and its cluster\n"
+        "  e2e        after its deploy\n"
+        "Exits with 1 if a stage is known to fail: no such ref, or a cloud that cannot be used from here."
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    config = loading.load(args)
+    matrix = matrices.select(
+        config,
+        clouds=args.clouds,
+        projects=args.projects,
+        refs=args.refs,
+        kubernetes=args.kubernetes,
+        arch=args.arch,
+    )
+    steps = list(steps_of(config, matrix))
+    table.show(_HEADER, [(step.stage, step.target, step.action, step.detail) for step in steps], _STYLES)
+    if sys.stdout.isatty():
+        cached = sum(step.action == CACHED for step in steps)
+        print(
+            f"\n{len(matrix.cells)} cells: {len(matrix.builds)} builds ({cached} cached),"
+            f" {len(matrix.clusters)} clusters. Nothing was touched; pytest with the same options does it."
+        )
+    return int(any(step.action == FAIL for step in steps))
+
+
+def steps_of(config: Config, matrix: Matrix) -> Iterator[Step]:
+    """What a run of the matrix would do, in the order of its stages."""
+    yield from _builds(config, matrix.builds)
+    for cluster in matrix.clusters:
+        yield _provision(config, cluster)
+    for cell in matrix.cells:
+        needs = (stage_key(StageName.BUILD, cell.build.id), stage_key(StageName.PROVISION, cell.cluster.id))
+        yield Step(StageName.DEPLOY, cell.id, AFTER, ", ".join(needs))
+    for cell in matrix.cells:
+        if config.projects[cell.build.project].e2e:
+            yield Step(StageName.E2E, cell.id, AFTER, stage_key(StageName.DEPLOY, cell.id))
+
+
+def _builds(config: Config, targets: Iterable[BuildTarget]) -> Iterator[Step]:
+    """Ask all strategies at once, and do not wait for those that are slow: a network that drops packets."""
+    steps: dict[str, Step] = {}
+
+    def ask(target: BuildTarget) -> None:
+        steps[target.id] = _build(config, target)
+
+    # Daemons: nobody waits for one that is late.
+    threads = {target: threading.Thread(target=ask, args=(target,), daemon=True) for target in targets}
+    for thread in threads.values():
+        thread.start()
+    limit = time.monotonic() + RESOLVE_TIMEOUT
+    for target, thread in threads.items():
+        thread.join(max(0.0, limit - time.monotonic()))
+        late = f"{target.ref} could not be resolved within {RESOLVE_TIMEOUT:.0f} s"
+        yield steps.get(target.id) or Step(StageName.BUILD, target.id, UNKNOWN, late)
+
+
+def _build(config: Config, target: BuildTarget) -> Step:
+    project = config.projects[target.project]
+    try:
+        ref = project.build.resolve(project, target.ref)
+        there = all(cache.is_kept(key) for key in _fingerprints(project, ref, target.arch))
+    except CrosscloudError as error:
+        return Step(StageName.BUILD, target.id, FAIL, error.message)
+    detail = f"{ref.version} ({ref.note})" if ref.note else ref.version
+    return Step(StageName.BUILD, target.id, CACHED if there else BUILD, detail)
+
+
+def _fingerprints(project: Project, ref: Ref, arch: str) -> Iterator[str]:
+    yield project.build.fingerprint(project, ref, arch)
+    if project.e2e:
+        yield project.e2e.build.fingerprint(project, ref, arch)
+
+
+def _provision(config: Config, target: ClusterTarget) -> Step:
+    cloud = config.clouds[target.cloud]
+    if missing := cloud.preflight():
+        return Step(StageName.PROVISION, target.id, FAIL, "; ".join(missing))
+    version = config.resolve_kubernetes(target.kubernetes).version
+    if not cloud.provides_cluster:
+        return Step(StageName.PROVISION, target.id, USE, "a cluster that is there, with the Kubernetes that it has")
+    workers = config.variables(target.cloud).get("workers", 0)
+    return Step(
+        StageName.PROVISION, target.id, CREATE, f"kubernetes {version} {target.arch}, {1 + int(workers)} node(s)"
+    )
