@@ -1,0 +1,165 @@
+"""A provisioned cluster: asks its API server, and waits until the nodes are Ready."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import ssl
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from ..errors import DeadlineExceeded, StageError
+from ..stage import StageContext
+
+#: Printed by a node's bootstrap (terraform/modules/kubeadm) when it gives up.
+FAILED_MARK = "FAILED while"
+
+#: Seconds between two looks at the nodes, and at their consoles.
+INTERVAL, CONSOLE_INTERVAL = 0.1, 2.0
+
+#: What of a KUBECONFIG's user needs nothing but the file.
+_EMBEDDED = {"client-certificate-data", "client-key-data", "token"}
+
+
+class Api:
+    """GET requests to the API server of a KUBECONFIG, over one connection that is opened again when it breaks.
+
+    The kubernetes package takes half a second to import, a tenth of a local cluster's whole start: it is asked only
+    for credentials that are not in the file (exec plugins, providers).
+    """
+
+    def __init__(self, kubeconfig: Path) -> None:
+        config = yaml.safe_load(kubeconfig.read_text())
+        context = _named(config["contexts"], config["current-context"])["context"]
+        cluster = _named(config["clusters"], context["cluster"])["cluster"]
+        user = _named(config["users"], context["user"])["user"]
+        self.server = cluster["server"]
+        self._tls, self._headers = _embedded(cluster, user) or _resolved(kubeconfig)
+        self._connection: http.client.HTTPConnection | None = None
+
+    def get(self, path: str, timeout: float) -> Any:
+        """The JSON at ``path``; ``timeout`` in seconds.
+
+        :raises OSError: no answer.
+        :raises http.client.HTTPException: not an answer of 200.
+        """
+        if self._connection is None:
+            url = urlsplit(self.server)
+            assert url.hostname
+            self._connection = http.client.HTTPSConnection(url.hostname, url.port, timeout=timeout, context=self._tls)
+        try:
+            self._connection.request("GET", path, headers=self._headers)
+            response = self._connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
+        if response.status != http.client.OK:
+            raise http.client.HTTPException(f"GET {path}: {response.status} {response.reason}")
+        return json.loads(body)
+
+    def close(self) -> None:
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+
+def wait_ready(
+    kubeconfig: Path, nodes: int, stage: StageContext, consoles: Callable[[], Mapping[str, str]] = dict
+) -> list[dict[str, Any]]:
+    """Wait until the API server answers and ``nodes`` nodes (0: whatever there are) are Ready; return them.
+
+    ``consoles`` gives the nodes' console output by node, to tell at once when a node gave up, and why.
+
+    :raises DeadlineExceeded: they are not in time; the message has the end of the consoles.
+    :raises StageError: a node gave up.
+    """
+    api = Api(kubeconfig)
+    next_look = time.monotonic() + CONSOLE_INTERVAL
+    stage.progress(f"waiting for the API server at {api.server}")
+    try:
+        while True:
+            found = _nodes(api, min(5.0, stage.remaining()))
+            ready = sum(map(is_ready, found))
+            if found and ready == len(found) >= nodes:
+                return found
+            if found:
+                stage.progress(f"waiting for nodes: {ready} of {nodes or len(found)} Ready")
+            if time.monotonic() > next_look:
+                _check_consoles(consoles())
+                next_look = time.monotonic() + CONSOLE_INTERVAL
+            time.sleep(INTERVAL)
+    except DeadlineExceeded as error:
+        error.message += _tails(consoles())
+        raise
+    finally:
+        api.close()
+
+
+def is_ready(node: Mapping[str, Any]) -> bool:
+    """Whether a Node object's condition Ready is True."""
+    conditions = node["status"].get("conditions", ())
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def _nodes(api: Api, timeout: float) -> list[dict[str, Any]]:
+    try:
+        nodes: list[dict[str, Any]] = api.get("/api/v1/nodes", timeout)["items"]
+    except (OSError, http.client.HTTPException):  # not there yet, or not yet willing
+        return []
+    return nodes
+
+
+def _check_consoles(consoles: Mapping[str, str]) -> None:
+    failed = {node: text for node, text in consoles.items() if FAILED_MARK in text}
+    if failed:
+        raise StageError(f"{', '.join(failed)} did not become part of the cluster{_tails(failed)}")
+
+
+def _tails(consoles: Mapping[str, str], lines: int = 25) -> str:
+    return "".join(
+        f"\n--- console of {node}:\n" + "\n".join(text.splitlines()[-lines:]) for node, text in consoles.items()
+    )
+
+
+def _named(entries: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    return next(entry for entry in entries if entry["name"] == name)
+
+
+def _embedded(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> tuple[ssl.SSLContext, dict[str, str]] | None:
+    """TLS and headers from what the KUBECONFIG itself holds; None if that is not all it takes."""
+    if "certificate-authority-data" not in cluster or not user.keys() <= _EMBEDDED:
+        return None
+    tls = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+    # OpenSSL 3 wants an authority key identifier, which Kubernetes' own certificates may lack.
+    tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if "client-certificate-data" in user:
+        # ssl reads a client's certificate from a file only.
+        with tempfile.NamedTemporaryFile() as pem:
+            pem.write(base64.b64decode(user["client-certificate-data"]) + base64.b64decode(user["client-key-data"]))
+            pem.flush()
+            tls.load_cert_chain(pem.name)
+    return tls, {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
+
+
+def _resolved(kubeconfig: Path) -> tuple[ssl.SSLContext, dict[str, str]]:
+    """TLS and headers as the kubernetes package finds them: from files, exec plugins and providers."""
+    from kubernetes import client, config
+
+    configuration = client.Configuration()
+    config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
+    tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    if not configuration.verify_ssl:
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+    if configuration.cert_file:
+        tls.load_cert_chain(configuration.cert_file, configuration.key_file)
+    token = configuration.get_api_key_with_prefix("authorization")
+    return tls, {"Authorization": token} if token else {}

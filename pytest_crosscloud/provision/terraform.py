@@ -1,0 +1,266 @@
+"""Terraform: runs it with its progress and diagnostics read as they come, and clouds that are a Terraform module."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import paths
+from ..errors import StageError
+from ..model import Cloud, Cluster, ErrorClass, Node, ProvisionRequest
+from ..stage import StageContext
+from ..suggest import among
+
+VARIABLES_FILE = "terraform.tfvars.json"
+
+#: Terraform's summaries of a diagnostic that the user's variables cause.
+_USERS_FAULT = re.compile(r"value for (required |undeclared )?(input )?variable|variable value", re.IGNORECASE)
+
+
+class Terraform:
+    """One root module in a folder of its own, with its state beside it.
+
+    python-terraform makes the command lines; running them is ours, because it knows no deadline and shows nothing
+    before the end.
+    """
+
+    def __init__(self, directory: Path, stage: StageContext) -> None:
+        from python_terraform import Terraform as CommandLines
+
+        from ..toolchain.tools import tool
+
+        self.directory = directory
+        self.stage = stage
+        self._lines = CommandLines(terraform_bin_path=str(tool("terraform", stage)))
+
+    def init(self) -> None:
+        """Fetch modules and providers.
+
+        :raises StageError: class configuration: the module is not well-formed, or a provider is not to be had.
+        """
+        from filelock import FileLock
+        from python_terraform import IsFlagged
+
+        cache = paths.cache("terraform-plugins")
+        cache.mkdir(parents=True, exist_ok=True)
+        # Terraform's plugin cache is not made for two processes that fill it at the same time.
+        with FileLock(cache / ".lock"):
+            self._run(
+                "init",
+                error_class=ErrorClass.CONFIGURATION,
+                input=False,
+                json=IsFlagged,
+                env={"TF_PLUGIN_CACHE_DIR": str(cache)},
+            )
+
+    def apply(self) -> None:
+        """Make what the module says.
+
+        :raises StageError: it could not be made, or not all of it; the message is Terraform's, with file and line.
+        """
+        from python_terraform import IsFlagged
+
+        self._run("apply", input=False, auto_approve=IsFlagged, json=IsFlagged)
+
+    def destroy(self) -> None:
+        """Remove what the state knows; nothing, if there is none.
+
+        :raises StageError: something could not be removed.
+        """
+        from python_terraform import IsFlagged, IsNotFlagged
+
+        # force: Terraform dropped the flag in 0.15, python-terraform's own destroy() still sends it.
+        self._run("destroy", force=IsNotFlagged, input=False, auto_approve=IsFlagged, json=IsFlagged)
+
+    def output(self) -> dict[str, Any]:
+        """All outputs by name, the sensitive ones too: so their text goes past the stage's log.
+
+        :raises StageError: there is no readable state.
+        """
+        from python_terraform import IsFlagged
+
+        argv = self._lines.generate_cmd_string("output", json=IsFlagged)
+        completed = subprocess.run(
+            argv, cwd=self.directory, capture_output=True, text=True, timeout=self.stage.remaining(), check=False
+        )
+        if completed.returncode != 0:
+            raise StageError(f"terraform output: {completed.stderr.strip()}")
+        # Terraform may warn about its own configuration before the JSON.
+        _, brace, rest = completed.stdout.partition("{")
+        return {name: output["value"] for name, output in json.loads(brace + rest).items()}
+
+    def _run(
+        self,
+        command: str,
+        *,
+        error_class: ErrorClass = ErrorClass.INFRASTRUCTURE,
+        env: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        self.stage.progress(f"terraform {command}")
+        diagnostics: list[Diagnostic] = []
+
+        def read(line: str) -> None:
+            event = _event(line)
+            if event.get("type") == "diagnostic" and event["diagnostic"]["severity"] == "error":
+                diagnostics.append(Diagnostic.from_event(event["diagnostic"], self.directory))
+            elif text := progress(event):
+                self.stage.progress(f"terraform {command}: {text}")
+
+        argv = self._lines.generate_cmd_string(command, **options)
+        environment = {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", **(env or {})}
+        completed = self.stage.command(argv, cwd=self.directory, env=environment, on_line=read, check=False)
+        if completed.code == 0:
+            return
+        if any(_USERS_FAULT.search(diagnostic.summary) for diagnostic in diagnostics):
+            error_class = ErrorClass.CONFIGURATION
+        details = "\n".join(map(str, diagnostics)) or completed.tail
+        raise StageError(f"terraform {command} failed: {details}", error_class=error_class)
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """An error of Terraform's, with its place in the module."""
+
+    summary: str
+    detail: str = ""
+    file: str = ""
+    line: int = 0
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any], directory: Path) -> Diagnostic:
+        """Read a ``diagnostic`` of Terraform's machine-readable UI; files are relative to ``directory``."""
+        place = event.get("range")
+        return cls(
+            summary=event["summary"],
+            detail=event.get("detail", ""),
+            file=os.path.normpath(directory / place["filename"]) if place else "",
+            line=place["start"]["line"] if place else 0,
+        )
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}: " if self.file else ""
+        return f"{place}{self.summary}" + (f": {self.detail}" if self.detail else "")
+
+
+def progress(event: Mapping[str, Any]) -> str:
+    """What an event of the machine-readable UI says to somebody who waits; empty if nothing."""
+    hook = event.get("hook", {})
+    address = hook.get("resource", {}).get("addr", "")
+    match event.get("type"):
+        case "apply_start":
+            return f"{hook['action']} {address}"
+        case "apply_progress":
+            return f"{hook['action']} {address}, {hook['elapsed_seconds']:.0f} s"
+        case "provision_progress":
+            return f"{address}: {hook['output'].strip()}"
+        case _:
+            return ""
+
+
+def _event(line: str) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError:  # a warning about the CLI's configuration, or a line that redaction made something else
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TerraformCloud(Cloud):
+    """A cloud that is a Terraform module: data, unless it has a capability of its own to add.
+
+    The module takes the variables and gives the outputs that ``terraform/README.md`` lists. It is copied into the
+    cluster's directory, so that destroying works with the very code that applied, and it finds the shared modules
+    there as ``../modules``.
+    """
+
+    module: Path | None = None  #: the root module's folder; default: ``terraform/<name>`` of the bundled data
+
+    @property
+    def source(self) -> Path:
+        return self.module or paths.data("terraform", self.name)
+
+    def module_variables(self, request: ProvisionRequest) -> dict[str, Any]:
+        """What the module takes beside the variables that all modules take: the plugin's, then the user's.
+
+        :raises StageError: a value cannot be had.
+        """
+        return {**self.variables, **request.variables}
+
+    def console_texts(self, request: ProvisionRequest) -> dict[str, str]:
+        """The nodes' console output by node, as far as this cloud shows it (optional)."""
+        return {}
+
+    def provision(self, request: ProvisionRequest) -> Cluster:
+        from . import cluster
+        from .bootstrap import Bootstrap, write_secret
+
+        terraform = Terraform(self._copy_module(request.directory), request.stage)
+        bootstrap = Bootstrap.create()
+        variables = {
+            "name": request.name,
+            "kubernetes_version": request.kubernetes.version,
+            "workers": request.workers,
+            "arch": request.arch,
+            "tags": dict(request.tags),
+            "registries": list(request.registries),
+            "bootstrap": bootstrap.for_nodes(),
+            **self.module_variables(request),
+        }
+        self._check_names(variables)
+        write_secret(terraform.directory / VARIABLES_FILE, json.dumps(variables, indent=2))
+        terraform.init()
+        terraform.apply()
+        outputs = terraform.output()
+        kubeconfig = request.directory / "kubeconfig"
+        write_secret(kubeconfig, outputs.get("kubeconfig") or bootstrap.kubeconfig(request.name, outputs["endpoint"]))
+        nodes = tuple(Node(node["name"], node["address"], node["role"]) for node in outputs["nodes"])
+        cluster.wait_ready(kubeconfig, len(nodes), request.stage, lambda: self.console_texts(request))
+        return Cluster(
+            name=request.name,
+            cloud=self.name,
+            kubernetes=request.kubernetes,
+            arch=request.arch,
+            kubeconfig=str(kubeconfig),
+            endpoint=outputs["endpoint"],
+            nodes=nodes,
+        )
+
+    def destroy(self, request: ProvisionRequest) -> None:
+        root = self._root(request.directory)
+        if (root / VARIABLES_FILE).exists():
+            terraform = Terraform(root, request.stage)
+            if not (root / ".terraform").exists():  # it died before init; destroy needs the modules
+                terraform.init()
+            terraform.destroy()
+        for secret in (root / VARIABLES_FILE, request.directory / "kubeconfig"):
+            secret.unlink(missing_ok=True)
+
+    def _root(self, directory: Path) -> Path:
+        return directory / "terraform" / self.source.name
+
+    def _copy_module(self, directory: Path) -> Path:
+        root = self._root(directory)
+        for source in (paths.data("terraform", "modules"), self.source):
+            target = directory / "terraform" / source.name
+            shutil.copytree(
+                source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".terraform", "*.tfstate*")
+            )
+        return root
+
+    def _check_names(self, variables: Mapping[str, Any]) -> None:
+        text = "\n".join(path.read_text() for path in sorted(self.source.glob("*.tf")))
+        known = set(re.findall(r'^variable\s+"(\w+)"', text, re.MULTILINE))
+        for name in variables.keys() - known:
+            raise StageError(
+                f"cloud {self.name} has no variable {name!r}{among(name, sorted(known))}",
+                error_class=ErrorClass.CONFIGURATION,
+            )

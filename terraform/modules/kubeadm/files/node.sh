@@ -1,0 +1,104 @@
+#!/bin/bash
+# Makes this machine a node of a Kubernetes cluster. cloud-init runs it once, after it wrote the files of
+# /etc/crosscloud, /etc/containerd, /etc/cni and (on the control plane) /etc/kubernetes/pki.
+set -Eeuo pipefail
+. /etc/crosscloud/node.env
+
+# Each step with the machine's uptime: what the bootstrap waited for can be read from the console.
+say() {
+  read -r uptime _ </proc/uptime
+  echo "crosscloud $uptime $*"
+}
+step=starting
+step() {
+  step=$*
+  say "$step"
+}
+# Whoever waits for the node looks for this line on the console.
+trap 'say "FAILED while $step"' ERR
+
+install_packages() {
+  if command -v containerd >/dev/null && command -v iptables >/dev/null && [ -x /usr/lib/cni/ptp ]; then return; fi
+  step "installing packages"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -qq update
+  apt-get -qq install --no-install-recommends --yes containerd runc containernetworking-plugins iptables iproute2 curl
+}
+
+# fetch URL SHA256 TARGET: a file of this machine is linked, anything else downloaded and checked.
+fetch() {
+  case $1 in
+    file://*) ln -sf "${1#file://}" "$3" ;;
+    *)
+      curl --fail --silent --show-error --location --retry 5 --retry-connrefused --output "$3" "$1"
+      echo "$2  $3" | sha256sum --check --quiet
+      chmod 0755 "$3"
+      ;;
+  esac
+}
+
+install_binaries() {
+  step "installing the node binary"
+  fetch "$BINARY_URL" "$BINARY_SHA256" /usr/local/bin/crosscloud-node
+  for name in kubeadm kubelet kubectl kube-proxy; do
+    ln -sf crosscloud-node "/usr/local/bin/$name"
+  done
+}
+
+set_up_network() {
+  step "setting up the network"
+  modprobe -a overlay 2>/dev/null || true
+  echo 1 >/proc/sys/net/ipv4/ip_forward
+  for route in $ROUTES; do
+    ip route replace "${route%=*}" via "${route#*=}"
+  done
+  iptables -t nat -A POSTROUTING -s "$NODE_POD_CIDR" ! -d "$POD_CIDR" -j MASQUERADE
+}
+
+start_containerd() {
+  step "starting containerd"
+  PAUSE_IMAGE=$(kubeadm config images list --kubernetes-version "$KUBERNETES_VERSION" | grep /pause:)
+  sed -i "s|registry.k8s.io/pause:PAUSE_TAG|$PAUSE_IMAGE|" /etc/containerd/config.toml
+  # A machine without CAP_SYS_RESOURCE cannot lower it, and systemd would refuse to start the service.
+  if ! (echo -999 >/proc/self/oom_score_adj) 2>/dev/null; then
+    mkdir -p /etc/systemd/system/containerd.service.d
+    printf '[Service]\nOOMScoreAdjust=0\n' >/etc/systemd/system/containerd.service.d/10-oom.conf
+  fi
+  systemctl daemon-reload
+  systemctl enable --quiet containerd kubelet kube-proxy
+  systemctl restart containerd
+}
+
+import_images() {
+  if ctr --namespace k8s.io images list --quiet | grep -q "$PAUSE_IMAGE"; then return; fi
+  step "importing images"
+  fetch "$IMAGES_URL" "$IMAGES_SHA256" /var/tmp/crosscloud-images.tar
+  ctr --namespace k8s.io images import /var/tmp/crosscloud-images.tar
+  rm /var/tmp/crosscloud-images.tar
+}
+
+start_control_plane() {
+  step "running kubeadm init"
+  kubeadm init --config /etc/crosscloud/kubeadm-init.yaml
+}
+
+join_cluster() {
+  step "waiting for the control plane"
+  # kubeadm would poll with a back-off of seconds. cluster-info is the last thing that a join needs, and public.
+  until curl --silent --fail --max-time 5 --cacert /etc/crosscloud/ca.crt --output /dev/null \
+    "https://$CONTROL_PLANE:6443/api/v1/namespaces/kube-public/configmaps/cluster-info"; do
+    sleep 0.2
+  done
+  step "running kubeadm join"
+  kubeadm join --config /etc/crosscloud/kubeadm-join.yaml
+}
+
+install_packages
+install_binaries
+set_up_network
+start_containerd
+import_images
+if [ -e /etc/crosscloud/kubeadm-init.yaml ]; then start_control_plane; else join_cluster; fi
+step "starting kube-proxy"
+systemctl start --no-block kube-proxy
+step "done"

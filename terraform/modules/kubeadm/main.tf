@@ -1,0 +1,180 @@
+# Renders the cloud-init user-data that turns a Debian or Ubuntu machine into a node of a kubeadm cluster. The same on
+# every cloud: what differs comes in by variables.
+
+terraform {
+  required_version = ">= 1.6"
+}
+
+locals {
+  control_plane = var.nodes[0]
+  workers       = slice(var.nodes, 1, length(var.nodes))
+  prefix        = tonumber(split("/", var.pod_cidr)[1])
+  pod_cidrs     = { for index, node in var.nodes : node.name => cidrsubnet(var.pod_cidr, 24 - local.prefix, index) }
+
+  settings = { for node in var.nodes : node.name => {
+    NODE_NAME          = node.name
+    NODE_ADDRESS       = node.address
+    KUBERNETES_VERSION = var.kubernetes_version
+    CONTROL_PLANE      = local.control_plane.address
+    POD_CIDR           = var.pod_cidr
+    NODE_POD_CIDR      = local.pod_cidrs[node.name]
+    ROUTES             = join(" ", [for other in var.nodes : "${local.pod_cidrs[other.name]}=${other.address}" if other.name != node.name])
+    BINARY_URL         = var.bundle.binary_url
+    BINARY_SHA256      = var.bundle.binary_sha256
+    IMAGES_URL         = var.bundle.images_url
+    IMAGES_SHA256      = var.bundle.images_sha256
+  } }
+
+  kubelet_configuration = {
+    apiVersion   = "kubelet.config.k8s.io/v1beta1"
+    kind         = "KubeletConfiguration"
+    cgroupDriver = "cgroupfs"
+    clusterDNS   = [cidrhost(var.service_cidr, 10)]
+    failCgroupV1 = false
+    # A machine of namespaces shares its host's swap, and must not turn it off.
+    failSwapOn = false
+  }
+
+  registration = { for node in var.nodes : node.name => {
+    name             = node.name
+    criSocket        = "unix:///run/containerd/containerd.sock"
+    imagePullPolicy  = "Never"
+    kubeletExtraArgs = [{ name = "node-ip", value = node.address }]
+    # Without workers, the control plane takes the pods.
+    taints = node.name != local.control_plane.name || length(local.workers) == 0 ? [] : [
+      { key = "node-role.kubernetes.io/control-plane", effect = "NoSchedule" },
+    ]
+  } }
+
+  init_configuration = join("---\n", [for document in [
+    {
+      apiVersion       = "kubeadm.k8s.io/v1beta4"
+      kind             = "InitConfiguration"
+      bootstrapTokens  = [{ token = var.bootstrap.token, ttl = "2h0m0s" }]
+      localAPIEndpoint = { advertiseAddress = local.control_plane.address }
+      nodeRegistration = local.registration[local.control_plane.name]
+      # kube-proxy is a service of the node; a cluster's DNS is somebody's project under test.
+      skipPhases = ["preflight", "addon", "upload-certs", "show-join-command"]
+    },
+    {
+      apiVersion                = "kubeadm.k8s.io/v1beta4"
+      kind                      = "ClusterConfiguration"
+      clusterName               = var.name
+      kubernetesVersion         = var.kubernetes_version
+      controlPlaneEndpoint      = "${local.control_plane.address}:6443"
+      encryptionAlgorithm       = "ECDSA-P256"
+      certificateValidityPeriod = "168h"
+      networking                = { serviceSubnet = var.service_cidr }
+      apiServer                 = { certSANs = distinct([var.endpoint, local.control_plane.address, local.control_plane.name]) }
+      etcd = { local = {
+        dataDir   = "/var/lib/etcd"
+        extraArgs = var.durable ? [] : [{ name = "unsafe-no-fsync", value = "true" }]
+      } }
+    },
+    local.kubelet_configuration,
+  ] : yamlencode(document)])
+
+  join_configuration = { for node in local.workers : node.name => yamlencode({
+    apiVersion = "kubeadm.k8s.io/v1beta4"
+    kind       = "JoinConfiguration"
+    discovery = {
+      file              = { kubeConfigPath = "/etc/crosscloud/discovery.conf" }
+      tlsBootstrapToken = var.bootstrap.token
+    }
+    nodeRegistration = local.registration[node.name]
+    skipPhases       = ["preflight"]
+  }) }
+
+  cluster_entry = {
+    name    = var.name
+    cluster = { server = "https://${local.control_plane.address}:6443", certificate-authority-data = base64encode(var.bootstrap.ca.certificate) }
+  }
+  discovery_kubeconfig = yamlencode({
+    apiVersion = "v1"
+    kind       = "Config"
+    clusters   = [local.cluster_entry]
+  })
+  proxy_kubeconfig = yamlencode({
+    apiVersion      = "v1"
+    kind            = "Config"
+    clusters        = [local.cluster_entry]
+    current-context = "kube-proxy"
+    contexts        = [{ name = "kube-proxy", context = { cluster = var.name, user = "kube-proxy" } }]
+    users = [{ name = "kube-proxy", user = {
+      client-certificate-data = base64encode(var.bootstrap.proxy.certificate)
+      client-key-data         = base64encode(var.bootstrap.proxy.key)
+    } }]
+  })
+  proxy_configuration = yamlencode({
+    apiVersion       = "kubeproxy.config.k8s.io/v1alpha1"
+    kind             = "KubeProxyConfiguration"
+    clientConnection = { kubeconfig = "/etc/crosscloud/kube-proxy.kubeconfig" }
+    clusterCIDR      = var.pod_cidr
+    mode             = "iptables"
+    # 0: leave these sysctls as they are; a machine of namespaces may not write them.
+    conntrack = { maxPerCore = 0, min = 0, tcpEstablishedTimeout = "0s", tcpCloseWaitTimeout = "0s" }
+  })
+
+  # Point to point rather than a bridge: every packet is routed, so Services work without br_netfilter.
+  cni_configuration = { for node in var.nodes : node.name => jsonencode({
+    cniVersion = "1.0.0"
+    name       = "pods"
+    plugins = [
+      {
+        type = "ptp"
+        ipam = { type = "host-local", ranges = [[{ subnet = local.pod_cidrs[node.name] }]], routes = [{ dst = "0.0.0.0/0" }] }
+      },
+      { type = "portmap", capabilities = { portMappings = true } },
+    ]
+  }) }
+
+  pki = {
+    "ca.crt"             = var.bootstrap.ca.certificate
+    "ca.key"             = var.bootstrap.ca.key
+    "etcd/ca.crt"        = var.bootstrap.etcd_ca.certificate
+    "etcd/ca.key"        = var.bootstrap.etcd_ca.key
+    "front-proxy-ca.crt" = var.bootstrap.front_proxy_ca.certificate
+    "front-proxy-ca.key" = var.bootstrap.front_proxy_ca.key
+    "sa.pub"             = var.bootstrap.service_account.certificate
+    "sa.key"             = var.bootstrap.service_account.key
+  }
+
+  # path => [content, mode]
+  common_files = merge(
+    {
+      "/etc/containerd/config.toml"            = [file("${path.module}/files/containerd.toml"), "0644"]
+      "/etc/systemd/system/kubelet.service"    = [file("${path.module}/files/kubelet.service"), "0644"]
+      "/etc/systemd/system/kube-proxy.service" = [file("${path.module}/files/kube-proxy.service"), "0644"]
+      "/etc/crosscloud/node.sh"                = [file("${path.module}/files/node.sh"), "0755"]
+      "/etc/crosscloud/kube-proxy.kubeconfig"  = [local.proxy_kubeconfig, "0600"]
+      "/etc/crosscloud/kube-proxy.yaml"        = [local.proxy_configuration, "0644"]
+    },
+    { for registry in var.registries : "/etc/containerd/certs.d/${registry}/hosts.toml" => [
+      "server = \"http://${registry}\"\n[host.\"http://${registry}\"]\n  capabilities = [\"pull\", \"resolve\"]\n", "0644"
+    ] },
+  )
+  role_files = merge(
+    { (local.control_plane.name) = merge(
+      { "/etc/crosscloud/kubeadm-init.yaml" = [local.init_configuration, "0600"] },
+      { for name, content in local.pki : "/etc/kubernetes/pki/${name}" => [content, "0600"] },
+    ) },
+    { for node in local.workers : node.name => {
+      "/etc/crosscloud/kubeadm-join.yaml" = [local.join_configuration[node.name], "0600"]
+      "/etc/crosscloud/discovery.conf"    = [local.discovery_kubeconfig, "0644"]
+      "/etc/crosscloud/ca.crt"            = [var.bootstrap.ca.certificate, "0644"]
+    } },
+  )
+  node_files = { for node in var.nodes : node.name => {
+    "/etc/crosscloud/node.env"        = [join("", [for key, value in local.settings[node.name] : "${key}='${value}'\n"]), "0644"]
+    "/etc/cni/net.d/10-pods.conflist" = [local.cni_configuration[node.name], "0644"]
+  } }
+
+  cloud_config = { for node in var.nodes : node.name => {
+    write_files = [for path, file in merge(local.common_files, local.role_files[node.name], local.node_files[node.name]) : {
+      path        = path
+      content     = file[0]
+      permissions = file[1]
+    }]
+    runcmd = [["/etc/crosscloud/node.sh"]]
+  } }
+}

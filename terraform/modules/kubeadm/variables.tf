@@ -1,0 +1,67 @@
+variable "name" {
+  description = "The cluster's name."
+  type        = string
+}
+
+variable "kubernetes_version" {
+  description = "Version of the node bundle, e.g. v1.36.3."
+  type        = string
+}
+
+variable "endpoint" {
+  description = "Address or DNS name at which the API server is reached from outside."
+  type        = string
+}
+
+variable "nodes" {
+  description = "All nodes, the control plane first; each with the address at which the other nodes reach it."
+  type = list(object({
+    name    = string
+    address = string
+  }))
+}
+
+variable "bundle" {
+  description = "Where the nodes get Kubernetes: the node binary and the control plane's images. Files of the node itself (file://) are not checked again."
+  type = object({
+    binary_url    = string
+    binary_sha256 = optional(string, "")
+    images_url    = string
+    images_sha256 = optional(string, "")
+  })
+}
+
+variable "bootstrap" {
+  description = "The cluster's CAs, keys and bootstrap token, as pytest_crosscloud.provision.bootstrap makes them."
+  type = object({
+    ca              = object({ certificate = string, key = string })
+    etcd_ca         = object({ certificate = string, key = string })
+    front_proxy_ca  = object({ certificate = string, key = string })
+    service_account = object({ certificate = string, key = string })
+    proxy           = object({ certificate = string, key = string })
+    token           = string
+  })
+  sensitive = true
+}
+
+variable "pod_cidr" {
+  description = "Addresses of pods; each node takes a /24 of it."
+  type        = string
+}
+
+variable "service_cidr" {
+  description = "Addresses of Services."
+  type        = string
+}
+
+variable "registries" {
+  description = "Plain-HTTP registries (host:port) that the nodes may pull from."
+  type        = list(string)
+  default     = []
+}
+
+variable "durable" {
+  description = "Whether etcd waits for the disk. A cluster that dies with its machine need not."
+  type        = bool
+  default     = true
+}
