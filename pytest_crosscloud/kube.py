@@ -31,6 +31,11 @@ _WATCH_SECONDS = 240
 #: A line longer than this is cut: nothing promises that a container writes line ends.
 _LINE_LIMIT = 64 * 1024
 
+# One answer with every kind of a group, instead of one request per group and version.
+_DISCOVERY = ", ".join(
+    f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" for version in ("v2", "v2beta1")
+)
+
 
 class ApiError(CrosscloudError):
     """The API server refused, or did not answer (``status`` 0)."""
@@ -45,7 +50,9 @@ class Api:
 
     def __init__(self, kubeconfig: str | Path) -> None:
         try:
-            self._client = new_client_from_config(config_file=str(kubeconfig), persist_config=False)
+            self._client: Any = new_client_from_config(  # type: ignore[no-untyped-call]
+                config_file=str(kubeconfig), persist_config=False
+            )
         except (ConfigException, OSError) as error:
             raise CrosscloudError(f"KUBECONFIG {kubeconfig} cannot be used: {error}") from error
 
@@ -55,6 +62,24 @@ class Api:
         :raises ApiError: there is none, or it may not be read.
         """
         return self._json("GET", path, query)
+
+    def namespaced_lists(self) -> list[str]:
+        """The paths of all lists of namespaced objects, with ``{namespace}`` to fill in; custom resources too.
+
+        :raises ApiError: they cannot be discovered.
+        """
+        paths = []
+        for root in ("/api", "/apis"):
+            for group in json.loads(self._send("GET", root, {}, accept=_DISCOVERY).data)["items"]:
+                name = group["metadata"].get("name", "")
+                version = group["versions"][0]  # the preferred one comes first
+                prefix = f"{root}/{name}/{version['version']}" if name else f"{root}/{version['version']}"
+                paths += [
+                    f"{prefix}/namespaces/{{namespace}}/{resource['resource']}"
+                    for resource in version.get("resources", ())
+                    if resource["scope"] == "Namespaced" and "list" in resource["verbs"]
+                ]
+        return paths
 
     def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """:raises ApiError: with status 409 if it exists."""
@@ -107,8 +132,9 @@ class Api:
         query: Mapping[str, str | int],
         body: Mapping[str, Any] | None = None,
         timeout: float = REQUEST_TIMEOUT,
+        accept: str = "application/json, */*",
     ) -> urllib3.HTTPResponse:
-        headers = {"Accept": "application/json, */*"}
+        headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
         arguments = self._client.param_serialize(

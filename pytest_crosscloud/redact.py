@@ -30,9 +30,14 @@ def add_secret(value: str) -> None:
         _known.add(value)
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether something of this name, a variable or a key, holds a secret."""
+    return bool(_SECRET_NAME.search(name))
+
+
 def redact(text: str) -> str:
     """``text`` without secrets: registered ones, those of the environment by name, and those of a known shape."""
-    secrets = {value for name, value in os.environ.items() if len(value) >= 6 and _SECRET_NAME.search(name)}
+    secrets = {value for name, value in os.environ.items() if len(value) >= 6 and is_secret_name(name)}
     for secret in sorted(_known | secrets, key=len, reverse=True):
         text = text.replace(secret, PLACEHOLDER)
     for shape in _SHAPES:

@@ -176,8 +176,9 @@ class _PodWatcher(threading.Thread):
     def run(self) -> None:
         shown = ""
         try:
-            for self._pods in self._watch:
-                line = pods.progress(self._pods)
+            for present in self._watch:
+                self._pods = present
+                line = pods.progress(present)
                 if line != shown:
                     self._stage.progress(line)
                 shown = line

@@ -60,7 +60,7 @@ class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no type inform
         """
         return (await self.run(list(arguments))).decode(errors="replace")
 
-    async def run(self, command: list[object], input: bytes | None = None) -> bytes:  # noqa: A002  # pyhelm3's name
+    async def run(self, command: list[object], input: bytes | None = None) -> bytes:
         arguments = [str(part) for part in (*command, "--kubeconfig", self._kubeconfig)]
         process = await asyncio.create_subprocess_exec(
             self._executable,

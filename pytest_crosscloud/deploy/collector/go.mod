@@ -1,0 +1,3 @@
+module crosscloud.invalid/collector
+
+go 1.21

@@ -1,0 +1,221 @@
+"""E2E: the project's e2e container as a Job beside its release, with its log, exit code and JUnit file."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..build.go import GoProgram
+from ..errors import DeadlineExceeded, StageError
+from ..kube import Api, ApiError
+from ..model import E2ERequest, E2EResult, ErrorClass
+from ..stage import StageContext
+from . import container_log, pods, results
+
+#: Name of the e2e container, and of the sidecar that hands out its results.
+CONTAINER = "e2e"
+COLLECTOR = "crosscloud-results"
+
+#: Where the e2e container may leave files; a JUnit file there is counted.
+RESULTS = "/results"
+
+#: Seconds of the stage that the container does not get: for its start, and to fetch what it left.
+_MARGIN = 10.0
+
+#: Seconds between SIGTERM and SIGKILL to an e2e container whose time is over.
+_GRACE = 5
+
+_COLLECTOR_IMAGE = GoProgram(directory=Path(__file__).parent / "collector", image="crosscloud/collector")
+
+
+def run(request: E2ERequest) -> E2EResult:
+    """Run the project's e2e container to its end.
+
+    It finds the names of its release in ``CROSSCLOUD_NAMESPACE`` and ``CROSSCLOUD_RELEASE``, the run in
+    ``CROSSCLOUD_RUN``, and a directory for its files in ``CROSSCLOUD_RESULTS``. It has no token for the API.
+
+    :raises StageError: (class configuration) the project has no e2e container; (infrastructure) its image cannot
+        be pulled, or no node has room.
+    :raises DeadlineExceeded: (class product) it ran until its time was over.
+    """
+    stage, pin = request.stage, request.artifacts.e2e
+    if pin is None or request.project.e2e is None:
+        raise StageError(f"{request.project.name} has no e2e container", error_class=ErrorClass.CONFIGURATION)
+    stage.progress("preparing the e2e container")
+    collector, _ = _COLLECTOR_IMAGE.publish(stage, request.registry, request.artifacts.arch, "COLLECTOR")
+    seconds = max(1, math.floor(min(request.project.e2e.timeout, stage.remaining() - _MARGIN)))
+    api = Api(request.cluster.kubeconfig)
+    namespace = request.release.namespace
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    try:
+        made = api.create(path, job(request, pin.reference, collector.reference, seconds))
+    except ApiError as error:
+        raise StageError(f"the e2e Job cannot be made: {error}") from error
+    stage.write(f"Job {made['metadata']['name']}: {pin.reference}")
+    return _Execution(api, request, made["metadata"]["name"], seconds).run()
+
+
+def job(request: E2ERequest, image: str, collector: str, seconds: int) -> dict[str, Any]:
+    """The Job that runs the e2e container once, for at most ``seconds`` seconds."""
+    assert request.project.e2e
+    release = request.release
+    environment = {
+        "CROSSCLOUD_NAMESPACE": release.namespace,
+        "CROSSCLOUD_RELEASE": release.name,
+        "CROSSCLOUD_RESULTS": RESULTS,
+        "CROSSCLOUD_RUN": request.stage.run,
+        **request.project.e2e.env,
+    }
+    mount = {"name": "results", "mountPath": RESULTS}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"generateName": f"{release.name}-e2e-", "labels": {"crosscloud-run": request.stage.run}},
+        "spec": {
+            "backoffLimit": 0,
+            "template": {
+                "spec": {
+                    "restartPolicy": "Never",
+                    # On the pod, not on the Job: a Job whose time is over deletes its pod, with the log in it.
+                    "activeDeadlineSeconds": seconds,
+                    "terminationGracePeriodSeconds": _GRACE,
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                    # A native sidecar: started before the container, and told to end when that has ended.
+                    "initContainers": [
+                        {
+                            "name": COLLECTOR,
+                            "image": collector,
+                            "args": [RESULTS],
+                            "restartPolicy": "Always",
+                            "volumeMounts": [{**mount, "readOnly": True}],
+                        }
+                    ],
+                    "containers": [
+                        {
+                            "name": CONTAINER,
+                            "image": image,
+                            "env": [{"name": name, "value": str(value)} for name, value in environment.items()],
+                            "volumeMounts": [mount],
+                        }
+                    ],
+                    "volumes": [{"name": "results", "emptyDir": {"sizeLimit": "64Mi"}}],
+                }
+            },
+        },
+    }
+
+
+class _Execution:
+    """One e2e Job that was created, until its result is here."""
+
+    def __init__(self, api: Api, request: E2ERequest, name: str, seconds: int) -> None:
+        self._api = api
+        self._stage: StageContext = request.stage
+        self._pods = f"/api/v1/namespaces/{request.release.namespace}/pods"
+        self._name = name
+        self._seconds = seconds
+        self._log = self._stage.directory / "e2e-container.log"
+
+    def run(self) -> E2EResult:
+        pod = self._wait_for("start", lambda status: "running" in status or "terminated" in status)
+        complete = self._follow_log(pod)
+        pod = self._wait_for("end", lambda status: "terminated" in status)
+        if not complete:
+            self._follow_log(pod)
+        ended = pods.container_status(pod, CONTAINER)["state"]["terminated"]
+        junit, report = self._fetch_results(pod)
+        if _is_expired(pod):
+            raise self._too_late()
+        failures = tuple(report.failures) if report else ()
+        if ended.get("reason") not in {"Completed", "Error"}:
+            failures = (f"container {CONTAINER}: {ended.get('reason')} {ended.get('message', '')}".rstrip(), *failures)
+        return E2EResult(
+            exit_code=ended["exitCode"],
+            counts=report.counts if report else None,
+            failures=failures,
+            log=str(self._log),
+            junit=str(junit) if junit else "",
+        )
+
+    def _wait_for(self, what: str, reached: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
+        """Watch the Job's pod until its container's state is ``reached``.
+
+        :raises StageError: it will not be.
+        """
+        self._stage.progress(f"waiting for the e2e container to {what}")
+        patience = pods.Patience()
+        watch = self._api.watch(
+            self._pods, deadline=self._stage.deadline, labelSelector=f"batch.kubernetes.io/job-name={self._name}"
+        )
+        try:
+            for found in watch:
+                if not found:
+                    continue
+                pod = found[0]
+                if reached(pods.container_status(pod, CONTAINER).get("state", {})):
+                    return pod
+                trouble = patience.hopeless(found, time.monotonic())
+                if trouble:
+                    raise StageError(f"e2e container: {trouble}", error_class=trouble.error_class)
+                if pod.get("status", {}).get("phase") == "Failed":
+                    raise self._failed_pod(pod)
+                if what == "start":
+                    self._stage.progress(f"waiting for the e2e container to start: {pods.state(pod)}")
+        except TimeoutError:
+            self._stage.remaining()  # says what was waited for
+            raise
+        except ApiError as error:
+            raise StageError(f"the e2e Job cannot be watched: {error}") from error
+        finally:
+            watch.close()
+        raise AssertionError("a watch ends only by an exception")
+
+    def _follow_log(self, pod: Mapping[str, Any]) -> bool:
+        """Copy the container's log while it runs. False: the API broke off, and the log must be read again."""
+        self._stage.progress("running the e2e container")
+        path = f"{self._pods}/{pod['metadata']['name']}/log"
+        try:
+            lines = self._api.lines(path, timeout=self._stage.remaining(), container=CONTAINER, follow="true")
+            container_log.follow(lines, self._log)
+        except ApiError as error:
+            self._stage.write(f"the e2e container's log broke off: {error}")
+            return False
+        return True
+
+    def _fetch_results(self, pod: Mapping[str, Any]) -> tuple[Path | None, results.JUnit | None]:
+        """The JUnit file that the container wrote, and what it says. What is wrong with it is noted in the log."""
+        self._stage.progress("fetching the e2e results")
+        path = f"{self._pods}/{pod['metadata']['name']}/log"
+        junit = None
+        try:
+            lines = self._api.lines(path, timeout=self._stage.remaining(), container=COLLECTOR, follow="true")
+            log = "\n".join(lines)
+            for note in results.notes(log):
+                self._stage.write(f"results: {note}")
+            junit = results.find_junit(results.unpack(log, self._stage.directory / "results"))
+            return junit, results.read_junit(junit.read_bytes()) if junit else None
+        except (ApiError, results.BadResults) as error:
+            self._stage.write(f"results{f' ({junit.name})' if junit else ''}: {error}")
+            return junit, None
+
+    def _failed_pod(self, pod: Mapping[str, Any]) -> StageError:
+        if _is_expired(pod):
+            return self._too_late()
+        trouble = next(iter(pods.troubles([pod])), "its pod failed")
+        return StageError(f"e2e container: {trouble}")
+
+    def _too_late(self) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"the e2e container did not end within {self._seconds} s",
+            remedy=f"see where it hangs in {self._log}, or raise the project's e2e timeout",
+            error_class=ErrorClass.PRODUCT,
+        )
+
+
+def _is_expired(pod: Mapping[str, Any]) -> bool:
+    """Whether kubelet ended the pod for its ``activeDeadlineSeconds``."""
+    return bool(pod["status"].get("reason") == "DeadlineExceeded")
