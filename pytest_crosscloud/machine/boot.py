@@ -122,7 +122,6 @@ def _become_first(machine: Machine, attached: Network, user_data: str, groups: c
     null = os.open("/dev/null", os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
-    os.umask(0o022)
     environment = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "container": "crosscloud",

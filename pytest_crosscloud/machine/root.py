@@ -19,6 +19,7 @@ _EMPTY = (
     "etc/containerd",
     "etc/cni",
     "etc/kubernetes",
+    "etc/ssh",
     "etc/systemd",
     "home",
     "media",
@@ -145,6 +146,7 @@ def build(machine: Machine, network: Network, user_data: str, groups: cgroups.La
 
     :raises OSError: a mount is refused.
     """
+    os.umask(0o022)  # directories of the upper layer show their own modes, not those of the host's beneath them
     linux.mount("", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
     linux.mount("tmpfs", _STAGE, "tmpfs", data="mode=755")
     upper, work, root = (_STAGE / name for name in ("upper", "work", "root"))
@@ -163,7 +165,9 @@ def build(machine: Machine, network: Network, user_data: str, groups: cgroups.La
     journal.mkdir(parents=True)
     linux.bind(Path(machine.disk, disk.JOURNAL), journal)
     # What this computer has built or fetched is there for the machine too, at the same path: its download mirror.
-    linux.bind(_cache(), root / _cache().relative_to("/"), read_only=True)
+    mirror = root / paths.cache().relative_to("/")
+    mirror.mkdir(parents=True, exist_ok=True)
+    linux.bind(paths.cache(), mirror, read_only=True)
     linux.pivot_root(root)
     linux.mount("", "/", flags=linux.MS_REC | linux.MS_SHARED)  # kubelet: volumes propagate to and from pods
 
@@ -171,11 +175,7 @@ def build(machine: Machine, network: Network, user_data: str, groups: cgroups.La
 def stage() -> None:
     """Make the directories of this host that ``build`` needs."""
     _STAGE.mkdir(parents=True, exist_ok=True)
-    _cache().mkdir(parents=True, exist_ok=True)
-
-
-def _cache() -> Path:
-    return paths.cache()
+    paths.cache().mkdir(parents=True, exist_ok=True)
 
 
 def _fill(upper: Path, machine: Machine, network: Network, user_data: str) -> None:
@@ -185,7 +185,7 @@ def _fill(upper: Path, machine: Machine, network: Network, user_data: str) -> No
         directory = upper / path
         directory.mkdir(parents=True, exist_ok=True)
         os.setxattr(directory, "trusted.overlay.opaque", b"y")  # Documentation/filesystems/overlayfs.rst
-    for path in ("tmp", "run", "proc", "sys", "dev", *disk.SERVED, str(_cache().relative_to("/"))):
+    for path in ("tmp", "run", "proc", "sys", "dev", *disk.SERVED):
         (upper / path).mkdir(parents=True, exist_ok=True)
     for path, mode in (("root", 0o700), ("var/tmp", 0o1777), ("tmp", 0o1777)):
         (upper / path).chmod(mode)
