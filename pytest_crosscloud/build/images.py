@@ -26,11 +26,18 @@ _EPOCH = "1970-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
+class Link:
+    """A symbolic link to ``target``."""
+
+    target: str
+
+
+@dataclass(frozen=True)
 class File:
-    """One regular file of an image, owned by root. ``content`` is its bytes or a file to copy."""
+    """One file of an image, owned by root. ``content`` is its bytes, a file to copy, or a link."""
 
     path: str  #: absolute, in the image
-    content: bytes | Path
+    content: bytes | Path | Link
     mode: int = 0o644
 
 
@@ -150,7 +157,10 @@ def _write_layer(layout: Layout, files: Sequence[File]) -> Blob:
         for file in sorted(files, key=lambda file: file.path):
             entry = tarfile.TarInfo(file.path.lstrip("/"))
             entry.mode = file.mode
-            if isinstance(file.content, bytes):
+            if isinstance(file.content, Link):
+                entry.type, entry.linkname = tarfile.SYMTYPE, file.content.target
+                tar.addfile(entry)
+            elif isinstance(file.content, bytes):
                 entry.size = len(file.content)
                 tar.addfile(entry, io.BytesIO(file.content))
             else:
