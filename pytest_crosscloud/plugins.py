@@ -38,7 +38,7 @@ class Plugins:
     manager: pluggy.PluginManager
     clouds: Mapping[str, Cloud]  #: by name, in the order of discovery
     projects: Mapping[str, Project]  #: by name, in the order of discovery
-    files: Mapping[tuple[str, str], str]  #: where ``("cloud" | "project", name)`` is declared
+    files: Mapping[tuple[str, str], str]  #: the file that declares ``("cloud" | "project", name)``
     problems: tuple[Problem, ...]
     conftests: tuple[Path, ...]  #: those with crosscloud hookimpls
 
@@ -118,15 +118,14 @@ class _Loader:
             self._register(module, str(path))
 
     def add_entry_point(self, entry_point: importlib.metadata.EntryPoint) -> None:
-        distribution = entry_point.dist.name if entry_point.dist else "unknown"
-        label = f"{entry_point.value} (entry point of {distribution})"
         try:
             plugin = entry_point.load()
         except (Exception, SystemExit) as error:
-            self.problems.append(Problem(label, f"cannot be imported: {declared.describe(error)}"))
+            distribution = entry_point.dist.name if entry_point.dist else "an unknown distribution"
+            where = f"{distribution}, entry point {entry_point.name} = {entry_point.value}"
+            self.problems.append(Problem(where, f"cannot be imported: {declared.describe(error)}"))
             return
-        file = getattr(plugin, "__file__", None)
-        self._register(plugin, f"{file} (entry point of {distribution})" if file else label)
+        self._register(plugin, sys.modules[entry_point.module].__file__ or entry_point.value)
 
     def _import(self, path: Path) -> ModuleType | None:
         # A name of its own in sys.modules: clouds/kind.py of two roots, or a project called "json", must not clash.
