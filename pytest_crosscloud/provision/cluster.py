@@ -83,15 +83,17 @@ def wait_ready(
     """
     api = Api(kubeconfig)
     next_look = time.monotonic() + CONSOLE_INTERVAL
-    stage.progress(f"waiting for the API server at {api.server}")
+    said = f"waiting for the API server at {api.server}"
+    stage.progress(said)
     try:
         while True:
             found = _nodes(api, min(5.0, stage.remaining()))
             ready = sum(map(is_ready, found))
             if found and ready == len(found) >= nodes:
                 return found
-            if found:
-                stage.progress(f"waiting for nodes: {ready} of {nodes or len(found)} Ready")
+            text = f"waiting for nodes: {ready} of {nodes or len(found)} Ready" if found else said
+            if text != said:
+                stage.progress(said := text)
             if time.monotonic() > next_look:
                 _check_consoles(consoles())
                 next_look = time.monotonic() + CONSOLE_INTERVAL

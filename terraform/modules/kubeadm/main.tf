@@ -90,9 +90,12 @@ locals {
     cluster = { server = "https://${local.control_plane.address}:6443", certificate-authority-data = base64encode(var.bootstrap.ca.certificate) }
   }
   discovery_kubeconfig = yamlencode({
-    apiVersion = "v1"
-    kind       = "Config"
-    clusters   = [local.cluster_entry]
+    apiVersion      = "v1"
+    kind            = "Config"
+    clusters        = [local.cluster_entry]
+    current-context = "discovery"
+    contexts        = [{ name = "discovery", context = { cluster = var.name, user = "anonymous" } }]
+    users           = [{ name = "anonymous", user = {} }]
   })
   proxy_kubeconfig = yamlencode({
     apiVersion      = "v1"

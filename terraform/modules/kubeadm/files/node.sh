@@ -70,7 +70,7 @@ start_containerd() {
 }
 
 import_images() {
-  if ctr --namespace k8s.io images list --quiet | grep -q "$PAUSE_IMAGE"; then return; fi
+  if [ -n "$(ctr --namespace k8s.io images list --quiet "name==$PAUSE_IMAGE")" ]; then return; fi
   step "importing images"
   fetch "$IMAGES_URL" "$IMAGES_SHA256" /var/tmp/crosscloud-images.tar
   ctr --namespace k8s.io images import /var/tmp/crosscloud-images.tar
