@@ -7,8 +7,7 @@ import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,25 +18,11 @@ from ..stage import StageContext
 from ..toolchain.gobuild import go, go_build
 from ..toolchain.tools import tool
 from . import cache, resolve
+from .faults import classed
 from .images import File, ImageConfig, write
+from .names import image_tag, pin_name
 
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
-
-#: What the go command says when the build failed through no fault of the source.
-_NOT_THE_PRODUCT = (
-    "dial tcp",
-    "no such host",
-    "i/o timeout",
-    "connection refused",
-    "connection reset",
-    "TLS handshake timeout",
-    "502 Bad Gateway",
-    "503 Service Unavailable",
-    "no space left on device",
-    "signal: killed",
-)
-
-_NEWER_GO = re.compile(r"requires go >= (\S+) \(running go (\S+?)[;)]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +75,7 @@ class GoBuild:
 
         key = self.fingerprint(request.project, request.ref, request.arch)
         pins, cached = cache.pinned(
-            request.stage, request.registry, key, {name: self.image}, _tag(request.ref.version), make
+            request.stage, request.registry, key, {name: self.image}, image_tag(request.ref.version), make
         )
         return Artifacts(request.project.name, request.ref, request.arch, pins, cached=cached)
 
@@ -103,7 +88,7 @@ class GoBuild:
         package = str(PurePosixPath(self.module, self.package))
         env = {"GOOS": "linux", "GOARCH": request.arch, "CGO_ENABLED": "0"}
         directory.mkdir()
-        with _blaming_fairly(self.module):
+        with classed(self.module):
             stage.progress(f"fetching {self.module} {request.ref.version}")
             fetched = go(stage, directory, "mod", "download", "-json", f"{self.module}@{request.ref.version}")
             where = json.loads(fetched.output)
@@ -152,7 +137,7 @@ class GoProgram:
 
         def make(folder: Path) -> None:
             program = folder / "program"
-            with _blaming_fairly(str(self.directory)):
+            with classed(str(self.directory)):
                 _compile(stage, self.directory, ".", program, arch, "-s -w")
             config = ImageConfig(arch=arch, entrypoint=["/program"])
             write(
@@ -161,7 +146,7 @@ class GoProgram:
             program.unlink()
 
         pins, cached = cache.pinned(
-            stage, registry, self._fingerprint(arch), {name: self.image}, _tag(self._version()), make
+            stage, registry, self._fingerprint(arch), {name: self.image}, image_tag(self._version()), make
         )
         return pins[0], cached
 
@@ -194,11 +179,6 @@ def wrapper(go_mod: Mapping[str, Any], version: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def pin_name(project: Project) -> str:
-    """The prefix of a project's variables in release.env."""
-    return "".join(letter if letter.isalnum() else "_" for letter in project.name.upper())
-
-
 def _compile(
     stage: StageContext, directory: Path, package: str, program: Path, arch: str, ldflags: str, tags: str = ""
 ) -> None:
@@ -208,32 +188,10 @@ def _compile(
         go_build(stage, directory, package, program, arch=arch, ldflags=ldflags, tags=tags)
 
 
-@contextmanager
-def _blaming_fairly(what: str) -> Iterator[None]:
-    """Give a failure of the go command the class that its words deserve."""
-    try:
-        yield
-    except StageError as error:
-        if any(sign in error.message for sign in _NOT_THE_PRODUCT):
-            error.error_class = ErrorClass.INFRASTRUCTURE
-        elif needs := _NEWER_GO.search(error.message):
-            raise StageError(
-                f"{what} needs Go {needs[1]}, and here is {needs[2]}",
-                remedy="install that Go, or allow `go env -w GOTOOLCHAIN=auto` to fetch it",
-                error_class=ErrorClass.CONFIGURATION,
-            ) from error
-        raise
-
-
 def _program_name(module: str, package: str) -> str:
     """What `go install` would call it: the last element of the path that is not a major version (v2)."""
     parts = PurePosixPath(module, package).parts
     return parts[-2] if re.fullmatch(r"v\d+", parts[-1]) and len(parts) > 1 else parts[-1]
-
-
-def _tag(version: str) -> str:
-    """An image tag for a version: without the ``+`` of build metadata, at most 128 characters."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "-", version)[:128]
 
 
 @functools.cache

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..errors import StageError
 from ..model import Artifacts, BuildRequest, ErrorClass
-from .go import pin_name
+from .names import pin_name
 
 
 def build(request: BuildRequest) -> Artifacts:

@@ -93,7 +93,7 @@ def git(url: str, project: Project, ref: str) -> Ref:
     if ref == STABLE:
         asked = project.stable_ref or newest(found.tags)
         if not asked:
-            raise _no_such_ref(project, ref, found.tags, f"{url} has no release tag")
+            raise no_such_ref(project, ref, found.tags, f"{url} has no release tag")
     if ref == HEAD:
         asked = project.head_ref
         if not asked:
@@ -104,7 +104,7 @@ def git(url: str, project: Project, ref: str) -> Ref:
         return Ref(ref, sha[:12], sha, _page(url, sha), note=f"branch {asked}")
     if len(asked) == 40 and _SHA.fullmatch(asked):
         return Ref(ref, asked[:12], asked, _page(url, asked))
-    raise _no_such_ref(project, asked, [*found.tags, *found.branches], f"{url} has no tag or branch of that name")
+    raise no_such_ref(project, asked, [*found.tags, *found.branches], f"{url} has no tag or branch of that name")
 
 
 # -- the module proxy -------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def go_module(module: str, project: Project, ref: str) -> Ref:
     elif ref == HEAD:
         asked, note = _head(url, project, versions)
     if not asked:
-        raise _no_such_ref(project, ref, versions, f"the module proxy serves no version of {module}")
+        raise no_such_ref(project, ref, versions, f"the module proxy serves no version of {module}")
     version = asked if asked in versions else _query(module, project, asked, versions)
     try:
         commits = remote(url).tags
@@ -146,7 +146,7 @@ def _head(url: str, project: Project, versions: list[str]) -> tuple[str, str]:
         return found.default, ""
     if sha := found.branches.get(project.head_ref) or found.tags.get(project.head_ref):
         return sha, f"branch {project.head_ref}"
-    raise _no_such_ref(project, project.head_ref, found.branches, f"{url} has no branch of that name")
+    raise no_such_ref(project, project.head_ref, found.branches, f"{url} has no branch of that name")
 
 
 def _versions(module: str) -> list[str]:
@@ -160,8 +160,8 @@ def _query(module: str, project: Project, asked: str, versions: list[str]) -> st
         version: str = _go_list(f"{module}@{asked}")["Version"]
     except StageError as error:
         # The proxy answered a moment ago; that the repository behind it cannot be asked tells the user less.
-        reason = f"the module proxy does not know it: {error.message.splitlines()[-1]}"
-        raise _no_such_ref(project, asked, versions, reason) from error
+        reason = " ".join(error.message.split())
+        raise no_such_ref(project, asked, versions, reason) from error
     return version
 
 
@@ -201,7 +201,8 @@ def _precedence(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in found.groups()[:3])
 
 
-def _no_such_ref(project: Project, ref: str, known: Iterable[str], reason: str) -> StageError:
+def no_such_ref(project: Project, ref: str, known: Iterable[str], reason: str) -> StageError:
+    """The error for a ref that does not exist, with the closest of those that do."""
     candidates = list(known)
     close = difflib.get_close_matches(ref, candidates, 3, 0.5) or candidates[-3:][::-1]
     return StageError(

@@ -1,0 +1,40 @@
+"""Whose fault a failed build is, as far as the tools' own words tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import StageError
+from ..model import ErrorClass
+
+#: What go, git and the container engines say when the build failed through no fault of the source.
+_NOT_THE_PRODUCT = re.compile(
+    r"dial tcp|no such host|could not resolve host|i/o timeout|connection (refused|reset|timed out)"
+    r"|TLS handshake timeout|50[234] (Bad Gateway|Service Unavailable|Gateway Timeout)"
+    r"|no space left on device|signal: killed",
+    re.IGNORECASE,
+)
+
+_NEWER_GO = re.compile(r"requires go >= (\S+) \(running go (\S+?)[;)]")
+
+
+@contextmanager
+def classed(what: str) -> Iterator[None]:
+    """Give a failure of a tool that builds ``what`` the class that its words deserve.
+
+    :raises StageError: what the block raised; class infrastructure when the network or the host was to blame.
+    """
+    try:
+        yield
+    except StageError as error:
+        if needs := _NEWER_GO.search(error.message):
+            raise StageError(
+                f"{what} needs Go {needs[1]}, and here is {needs[2]}",
+                remedy="install that Go, or allow `go env -w GOTOOLCHAIN=auto` to fetch it",
+                error_class=ErrorClass.CONFIGURATION,
+            ) from error
+        if _NOT_THE_PRODUCT.search(error.message):
+            error.error_class = ErrorClass.INFRASTRUCTURE
+        raise

@@ -1,0 +1,62 @@
+"""Takes over the images that a project's own CI pushed: nothing is built, the tag is pinned to its digest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..errors import StageError
+from ..model import Artifacts, BuildRequest, ErrorClass, Pin, Project, Ref
+from . import cache, resolve
+from .distribution import Repository
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpstreamBuild:
+    """Images of a registry, by the tags that a project gives them. Clusters pull them from there."""
+
+    images: Mapping[str, str]  #: repository by the pin's name: ``{"FLUENTD": "docker.io/fluent/fluentd"}``
+    tag: str = "{version}"  #: the tag of a version; ``{number}`` is the version without its v
+    head: str = "latest"  #: the tag of the newest state, whichever commit that is
+
+    def resolve(self, project: Project, ref: str) -> Ref:
+        repository = self._repositories()[0]
+        if ref == resolve.HEAD:
+            return Ref(ref, self.head, note=f"tag {self.head} of {repository}")
+        version = ref
+        if ref == resolve.STABLE:
+            version = project.stable_ref or resolve.newest(repository.tags())
+        if not version or repository.digest(self._tag(version)) is None:
+            raise resolve.no_such_ref(project, version or ref, repository.tags(), f"{repository} has no such tag")
+        return Ref(ref, version)
+
+    def fingerprint(self, project: Project, ref: Ref, arch: str) -> str:
+        return cache.fingerprint("upstream", dict(self.images), self._tag(ref.version), arch)
+
+    def build(self, request: BuildRequest) -> Artifacts:
+        tag = self._tag(request.ref.version)
+        pins = []
+        for name, repository in zip(self.images, self._repositories(), strict=True):
+            request.stage.progress(f"looking up {repository}:{tag}")
+            digest = repository.digest(tag)
+            if digest is None:
+                raise StageError(f"{repository} has no tag {tag}", error_class=ErrorClass.CONFIGURATION)
+            _check_arch(repository, digest, request.arch)
+            request.stage.write(f"{repository}:{tag} {digest}")
+            pins.append(Pin(name=name, image=str(repository), tag=tag, digest=digest))
+        return Artifacts(request.project.name, request.ref, request.arch, tuple(pins))
+
+    def _repositories(self) -> list[Repository]:
+        return [Repository.parse(image) for image in self.images.values()]
+
+    def _tag(self, version: str) -> str:
+        return version if version == self.head else self.tag.format(version=version, number=version.removeprefix("v"))
+
+
+def _check_arch(repository: Repository, digest: str, arch: str) -> None:
+    """An image for another architecture would fail on the node as `exec format error`; say it here."""
+    index = repository.manifest(digest)
+    offered = {entry.get("platform", {}).get("architecture", "") for entry in index.get("manifests", [])}
+    if offered and arch not in offered:
+        known = ", ".join(sorted(offered - {"", "unknown"}))
+        raise StageError(f"{repository} has no image for {arch}, only {known}", error_class=ErrorClass.CONFIGURATION)
