@@ -1,0 +1,3 @@
+module crosscloud/pause
+
+go 1.24
