@@ -84,8 +84,8 @@ def render(summary: RunSummary, out: Path) -> str:
         arch=list(dict.fromkeys(cell.build.arch for cell in summary.cells)),
         allure=(out / "allure" / "index.html").exists(),
         data=_data(document, summary),
-        style=Markup(style),
-        script=Markup(script),
+        style=Markup(style),  # noqa: S704 - ours, and let in by its hash
+        script=Markup(script),  # noqa: S704
         style_hash=_content_hash(style),
         script_hash=_content_hash(script),
     )
@@ -120,7 +120,7 @@ def _columns(summary: RunSummary) -> list[Column]:
             continue
         worst = provisions[0]
         bad = sum(result.status == worst.status for result in provisions)
-        note = f"{bad} of {len(provisions)} clusters" if len(provisions) > 1 else "cluster"
+        note = f"{bad} of {len(provisions)} {worst.status}" if len(provisions) > 1 else f"cluster {worst.status}"
         if worst.status == Status.SUCCESS:
             note = f"{len(provisions)} clusters" if len(provisions) > 1 else f"cluster {clock(worst.seconds)}"
         badge = Badge(worst.status, _route("cluster", worst.target), _title(worst))
@@ -171,18 +171,22 @@ def _failures(summary: RunSummary) -> Iterator[dict[str, Any]]:
             affected[result.key] += 1
             first.setdefault(result.key, (result, cell))
     names = {project.name: project.display_name for project in summary.projects}
+    several_arch = len({cell.build.arch for cell in summary.cells}) > 1
     clouds = {cloud.name: cloud.display_name for cloud in summary.clouds}
     for key, (result, cell) in first.items():
         project, cloud = f"{names[cell.build.project]} {cell.build.ref}", clouds[cell.cluster.cloud]
         where = {StageName.BUILD: (project,), StageName.PROVISION: (cloud,)}.get(StageName(result.stage))
-        own = where is None
+        axes = [f"K8s {short_version(summary.kubernetes[cell.cluster.kubernetes])}"] * (
+            len(summary.kubernetes) > 1 and result.stage != StageName.BUILD
+        ) + [cell.build.arch] * several_arch
         yield {
             "stage": result.stage,
             "where": " on ".join(where or (project, cloud)),
             "class": result.failure.error_class if result.failure else ErrorClass.INFRASTRUCTURE,
             "message": _title(result),
             "href": _details(result),
-            "lost": 0 if own else affected[key],
+            "axes": " ".join(axes),
+            "lost": affected[key] if where else 0,
             "project": "" if result.stage == StageName.PROVISION else cell.build.project,
         }
 

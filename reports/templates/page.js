@@ -93,9 +93,9 @@
   const version = (ref) => [
     link(web(ref.url), h("span", { class: "version" }, short(ref))),
     short(ref) !== ref.name ? ` (${ref.name})` : "",
-    ref.commit && !ref.commit.startsWith(short(ref)) ? h("div", { class: "version" }, ref.commit) : "",
     ref.note ? h("div", { class: "outcome" }, ref.note) : "",
   ];
+  const commit = (ref) => ref.commit && h("span", { class: "version" }, ref.commit);
   const problem = (key) => {
     const stage = data().stages[key];
     if (!stage?.error) return "";
@@ -163,6 +163,7 @@
           keys.map(problem),
           pairs([
             ["Release", version(build.ref)],
+            ["Commit", commit(build.ref)],
             ["Kubernetes", kubernetesOf(cluster)],
             ["Cluster", link(route(keys[1]), cluster.cluster?.name || cell.cluster)],
             ["Build", link(route(keys[0]), cell.build)],
@@ -188,7 +189,7 @@
         title: [`Build of ${titled(build.project)} ${build.ref.name}`, badge(data().stages[key].status)],
         body: [
           problem(key),
-          pairs([["Project", projectOf(build)], ["Release", version(build.ref)], ["Arch", build.arch]]),
+          pairs([["Project", projectOf(build)], ["Release", version(build.ref)], ["Commit", commit(build.ref)], ["Arch", build.arch]]),
           part("Stage", stageTable([key])),
           build.pins.length ? part("Pins", pinList(build.pins)) : "",
           part("Deployments", deployments((one) => one.build === id, (one) => one.cluster)),
@@ -428,10 +429,9 @@
     setInterval(() => { if (!dialog.open && document.activeElement !== $("q") && fresh()) location.reload(); }, 15000);
 
   // A table that is not wider than the window needs no scrollbar of its own, and can keep its head in sight.
-  table.style.setProperty("--least", `${454 + 96 * (columns.length - 3)}px`);
+  table.style.setProperty("--least", `${434 + 98 * (columns.length - 3)}px`);
   const fit = () => {
-    $("scroll").classList.remove("fits");
-    $("scroll").classList.toggle("fits", $("scroll").scrollWidth <= $("scroll").clientWidth + 1);
+    $("scroll").classList.toggle("fits", table.offsetWidth <= $("scroll").clientWidth + 1);
   };
   addEventListener("resize", fit);
 
