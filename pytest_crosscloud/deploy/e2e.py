@@ -83,7 +83,8 @@ def job(request: E2ERequest, image: str, collector: str, seconds: int) -> dict[s
                     "activeDeadlineSeconds": seconds,
                     "terminationGracePeriodSeconds": _GRACE,
                     "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
+                    # The addresses of the namespace's Services as variables: a cluster may have no DNS but the tested.
+                    "enableServiceLinks": True,
                     # A native sidecar: started before the container, and told to end when that has ended.
                     "initContainers": [
                         {
