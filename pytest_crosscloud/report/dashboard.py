@@ -26,6 +26,9 @@ from .terminal import clock, one_line
 #: What deserves a look comes first: the order of the filter, and of a sorted column.
 SEVERITY = (Status.FAILED, Status.CANCELLED, Status.RUNNING, Status.NA, Status.SUCCESS)
 
+#: Up to so many clouds there is room for more than the status in a cell.
+ROOMY = 3
+
 #: Rows of the summary above the table; the rest is a number.
 FAILURES = 8
 
@@ -37,6 +40,7 @@ class Badge:
     status: str
     href: str
     title: str = ""  #: why, of anything but a success
+    detail: str = ""  #: shown beside it where there is room
 
     @property
     def css(self) -> str:
@@ -77,6 +81,7 @@ def render(summary: RunSummary, out: Path) -> str:
         counts=[(status.value, Badge(status, "").css, document["run"]["counts"][status]) for status in SEVERITY],
         columns=columns,
         groups=_groups(summary, lines, columns),
+        roomy=len(columns) <= ROOMY,
         releases=len(lines),
         failures=list(_failures(summary)),
         shown=FAILURES,
@@ -147,7 +152,12 @@ def _row(summary: RunSummary, row: Row, columns: list[Column]) -> dict[str, Any]
         "kubernetes": row.kubernetes.name,
         "kubernetes_version": short_version(row.kubernetes),
         "arch": row.arch,
-        "build": Badge(row.build.status, _route("build", row.build.target), _title(row.build)),
+        "build": Badge(
+            row.build.status,
+            _route("build", row.build.target),
+            _title(row.build),
+            _title(row.build) if row.build.failure else _took(row.build),
+        ),
         "cells": [
             _cell_badge(summary, row.cells[column.name]) if column.name in row.cells else None for column in columns
         ],
@@ -159,7 +169,19 @@ def _cell_badge(summary: RunSummary, cell: Cell) -> Badge:
     stages = summary.stages(cell).values()
     reason = next((stage for stage in stages if stage.status in (status, Status.FAILED)), None)
     title = f"{reason.key}: {_title(reason)}" if reason and status != Status.SUCCESS else ""
-    return Badge(status, _route("cell", cell.id), title)
+    return Badge(status, _route("cell", cell.id), title, title or _done(summary, cell))
+
+
+def _done(summary: RunSummary, cell: Cell) -> str:
+    """Of a success: how long its own stages took, and what the e2e container said."""
+    stages = summary.stages(cell)
+    own = [stages[name] for name in (StageName.DEPLOY, StageName.E2E)]
+    return ", ".join([*(f"{stage.stage} {_took(stage)}" for stage in own), *filter(None, [_title(own[-1])])])
+
+
+def _took(stage: StageResult) -> str:
+    ended = stage.started is not None and stage.status != Status.RUNNING
+    return "cached" if stage.cached else clock(stage.seconds) if ended else ""
 
 
 def _failures(summary: RunSummary) -> Iterator[dict[str, Any]]:

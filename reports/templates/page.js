@@ -278,14 +278,16 @@
     const words = state.q.toLowerCase().split(/\s+/).filter(Boolean);
     const wanted = state.status ? state.status.split(",") : [];
     let found = 0;
+    const counts = {};
     for (const project of projects) {
       const mine = !state.project || project.name === state.project;
       project.visible = project.rows.filter((line) => {
-        const shown = mine
+        const within = mine
           && (!state.kubernetes || line.row.dataset.kubernetes === state.kubernetes)
           && (!state.arch || line.row.dataset.arch === state.arch)
-          && (!wanted.length || wanted.some((status) => line.present.has(status)))
           && words.every((word) => line.text.includes(word));
+        if (within) for (const status of line.statuses.slice(1)) counts[status] = (counts[status] || 0) + 1;
+        const shown = within && (!wanted.length || wanted.some((status) => line.present.has(status)));
         if (line.row.hidden === shown) line.row.hidden = !shown;
         return shown;
       });
@@ -296,6 +298,7 @@
       if (some && project.head.rowSpan !== project.visible.length) project.head.rowSpan = project.visible.length;
       if (some && project.visible[0].row !== project.head.parentNode) project.visible[0].row.prepend(project.head);
     }
+    for (const chip of document.querySelectorAll(".chip")) chip.lastElementChild.textContent = counts[chip.dataset.status] || 0;
     for (const body of table.querySelectorAll(".relation")) body.hidden = true;
     for (const project of projects) if (project.visible.length && project.relation.body) project.relation.body.hidden = false;
     $("found").textContent = found === total ? `${total} ${total === 1 ? "release" : "releases"}` : `${found} of ${total} releases`;
@@ -350,7 +353,11 @@
     $("intro").hidden = Boolean(name);
     $("project").hidden = !name;
     for (const item of document.querySelectorAll("#failures li")) item.hidden = Boolean(name) && item.dataset.project !== name;
-    if ($("failures")) $("failures").hidden = ![...$("failures").querySelectorAll("li")].some((item) => !item.hidden);
+    const failed = document.querySelectorAll("#failures li:not([hidden])").length;
+    if ($("failures")) {
+      $("failures").hidden = !failed;
+      $("failures-title").textContent = `${failed} failed ${failed === 1 ? "stage" : "stages"}`;
+    }
     if (!name) return;
     const info = data().projects[name];
     $("project").replaceChildren(

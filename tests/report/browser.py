@@ -18,7 +18,7 @@ import websocket
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-FLAGS = [
+FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -29,7 +29,7 @@ FLAGS = [
     "--disable-sync",
     "--hide-scrollbars",
     "--remote-debugging-port=0",
-]
+)
 
 
 class Browser:
