@@ -21,6 +21,7 @@ EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
 COMMANDS = (
     ("list", "listing", "show clouds and projects, and plugins that are broken"),
     ("plan", "plan", "show what a run would do, and touch nothing"),
+    ("clean", "clean", "destroy what runs left behind"),
 )
 
 _EPILOG = """\

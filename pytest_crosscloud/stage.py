@@ -19,6 +19,10 @@ from .redact import redact
 #: Every process of a run carries it, so that the reaper finds them after a ``kill -9``.
 RUN_VARIABLE = "CROSSCLOUD_RUN"
 
+#: Set for a process that is itself a recorded resource (a registry, a machine), to ``kind/name``: the resource's
+#: destroyer ends it, not the reaper's search, and keeping the resource keeps it.
+RESOURCE_VARIABLE = "CROSSCLOUD_RESOURCE"
+
 #: Seconds between SIGTERM and SIGKILL to a process group whose time is over.
 GRACE = 5.0
 

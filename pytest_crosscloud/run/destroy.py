@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -60,6 +61,15 @@ def _cluster(resource: Resource, owner: Owner) -> None:
     request = provision_request(resource.spec, owner.plugins, owner.stage(resource))
     if not owner.plugins.hook.crosscloud_destroy(request=request):
         raise CrosscloudError("no plugin destroyed it")
+    if request.directory.is_relative_to(context.directory(owner.id)) and request.directory.exists():
+        shutil.rmtree(request.directory)  # its CA, tokens and kubeconfig live no longer than the cluster
+
+
+def _release(resource: Resource, owner: Owner) -> None:
+    from ..deploy import helm
+
+    spec = resource.spec
+    helm.remove(spec["kubeconfig"], spec["namespace"], spec["release"], owner.stage(resource))
 
 
 def _registry(resource: Resource, owner: Owner) -> None:
@@ -77,6 +87,7 @@ def _process(resource: Resource, owner: Owner) -> None:
 #: By ``Resource.kind``. A destroyer succeeds when there is nothing left to destroy, and may be called again.
 DESTROYERS: Mapping[str, Callable[[Resource, Owner], None]] = {
     "cluster": _cluster,
+    "release": _release,
     "registry": _registry,
     "process": _process,
 }
@@ -91,7 +102,6 @@ class Destruction:
         self._say = say
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="destroy")
         self._futures: dict[tuple[str, str], Future[None]] = {}
-        self._hurry = threading.Event()
 
     def add(self, resource: Resource) -> None:
         """Begin to destroy it, unless that has begun already."""

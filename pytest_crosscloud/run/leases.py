@@ -32,7 +32,7 @@ class Lease:
 
 
 class LeaseLost(CrosscloudError):
-    """The lease expired and may be another's: stop acting for it."""
+    """Another has it now, or it was released: stop acting for it."""
 
 
 class Leases(Protocol):
@@ -77,10 +77,9 @@ class SqliteLeases:
     def renew(self, lease: Lease, ttl: float) -> Lease:
         with self._store.transaction() as db:
             current = self._row(db, lease.name)
-            if current is None or current.token != lease.token or current.expires <= self._clock():
-                raise LeaseLost(
-                    f"the lease of {lease.name} was lost", remedy="something held this process up for too long"
-                )
+            # One that expired and that nobody took since is still ours: a laptop may have slept.
+            if current is None or current.token != lease.token or not current.expires:
+                raise LeaseLost(f"the lease of {lease.name} was lost", remedy="this process was held up for too long")
             renewed = replace(lease, expires=self._clock() + ttl)
             db.execute("UPDATE leases SET expires = ? WHERE name = ?", (renewed.expires, lease.name))
             return renewed
@@ -107,7 +106,8 @@ class SqliteLeases:
 class Heartbeat:
     """Renews a lease from a thread until the block ends, then releases it.
 
-    ``lost`` is set, and ``on_lost`` called, when the lease is lost or could not be renewed before it expired.
+    ``lost`` is set, and ``on_lost`` called in the thread, when another has the lease, or when it could not be
+    renewed before it expired.
     """
 
     def __init__(self, store: Path, lease: Lease, ttl: float, on_lost: Callable[[], None] = lambda: None) -> None:

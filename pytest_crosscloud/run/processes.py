@@ -17,13 +17,10 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
-from ..stage import RUN_VARIABLE
+from ..stage import RESOURCE_VARIABLE, RUN_VARIABLE
 
-#: In the environment of a run's reaper and of what it starts: these are not ended with the run's other processes.
+#: In the environment of a run's reaper and of what that starts, with the run's id: the run's other processes end first.
 REAPER_VARIABLE = "CROSSCLOUD_REAPER"
-
-#: In the environment of processes that are a recorded resource: its destroyer ends them, and keeping it keeps them.
-RESOURCE_VARIABLE = "CROSSCLOUD_RESOURCE"
 
 #: Seconds between SIGTERM and SIGKILL. Terraform gets more, for cut short it forgets what it has just created.
 GRACE = 3.0
@@ -74,21 +71,35 @@ def this_host() -> str:
     return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
 
 
-def of_run(run: str, *, reapers: bool = False) -> list[Process]:
-    """Processes whose environment says that they belong to ``run``, without those of recorded resources.
+def of_run(run: str) -> list[Process]:
+    """Processes whose environment says that they belong to ``run``; without its reaper, and without those that a
+    recorded resource consists of."""
+    others = (f"{RESOURCE_VARIABLE}=".encode(), f"{REAPER_VARIABLE}=".encode())
+    return _search(
+        lambda variables: (
+            f"{RUN_VARIABLE}={run}".encode() in variables
+            and not any(variable.startswith(others) for variable in variables)
+        )
+    )
 
-    :param reapers: also the reaper of the run and what that started.
-    """
-    mark = f"{RUN_VARIABLE}={run}".encode()
-    left_out = [f"{RESOURCE_VARIABLE}=".encode(), *([] if reapers else [f"{REAPER_VARIABLE}=".encode()])]
-    found = []
-    for pid in _pids():
-        variables = _environ(pid)
-        if mark in variables and not any(variable.startswith(tuple(left_out)) for variable in variables):
-            process = Process.of(pid)
-            if process and pid != os.getpid():
-                found.append(process)
-    return found
+
+def of_reaper(run: str) -> list[Process]:
+    """The run's reaper, if that is another process than this, and what it started."""
+    return _search(lambda variables: f"{REAPER_VARIABLE}={run}".encode() in variables)
+
+
+def _search(belongs: Callable[[list[bytes]], bool]) -> list[Process]:
+    found = (Process.of(pid) for pid in _pids() if pid != os.getpid() and belongs(_environ(pid)))
+    return [process for process in found if process]
+
+
+def started_at(pid: int) -> float | None:
+    """When the process that has this pid now started, in seconds since the epoch; None if there is none."""
+    process = Process.of(pid)
+    if process is None:
+        return None
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return time.time() - uptime + process.start / os.sysconf("SC_CLK_TCK")
 
 
 def end_all(find: Callable[[], Iterable[Process]], grace: float = GRACE) -> list[Process]:

@@ -1,14 +1,11 @@
-"""The reaper: a process, one per run, that outlives pytest and destroys what the run owned.
+"""The reaper of a run, a process that outlives pytest: how it is started and finished, and what ends a run.
 
-While pytest lives, it destroys what is marked ``released``. When pytest is gone (it says so, or its end of the socket
-closes, however it died) the reaper ends the run's processes, destroys the rest, and ends.
+Whoever holds a run's lease may destroy what the run owns: its reaper (``reaper_process``), or ``crosscloud clean``.
 """
 
 from __future__ import annotations
 
 import os
-import select
-import signal
 import socket
 import subprocess
 import sys
@@ -25,9 +22,6 @@ from .destroy import Destruction, Owner, left
 from .leases import Heartbeat, Lease, SqliteLeases
 from .processes import REAPER_VARIABLE, Process
 from .store import Store
-
-#: Seconds between two looks at the store.
-_INTERVAL = 0.2
 
 #: Seconds that a reaper's lease lives without a heartbeat.
 _TTL = 60.0
@@ -102,7 +96,7 @@ def start(store: Path, run: str) -> Reaper:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with its, path.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest_crosscloud.run.reaper", str(store), run, str(Process.current())],
+            [sys.executable, "-m", "pytest_crosscloud.run.reaper_process", str(store), run, str(Process.current())],
             stdin=its.fileno(),
             stdout=output,
             stderr=output,
@@ -160,94 +154,25 @@ def destroy_run(
 
 
 def acquire(store: Store, run: str) -> Lease | None:
-    """The right to destroy what a run owns, while the run lives and afterwards; None: another process has it."""
-    return SqliteLeases(store).acquire(f"reaper/{run}", str(Process.current()), _TTL)
+    """The right to destroy what a run owns, while the run lives and afterwards; None: another process has it.
+
+    Whoever has it ends what a former holder left running: two must not destroy the same thing at once.
+    """
+    lease = SqliteLeases(store).acquire(_lease_name(run), str(Process.current()), _TTL)
+    if lease:
+        processes.end_all(lambda: processes.of_reaper(run))
+    return lease
+
+
+def is_held(store: Store, run: str) -> bool:
+    """Whether some process has that right now."""
+    return SqliteLeases(store).holder(_lease_name(run)) is not None
+
+
+def _lease_name(run: str) -> str:
+    return f"reaper/{run}"
 
 
 def hold(store: Store, lease: Lease) -> Heartbeat:
     """Keep that right. Whoever loses it must not go on: another process destroys now."""
     return Heartbeat(store.path, lease, _TTL, on_lost=lambda: os._exit(3))
-
-
-# -- the process ------------------------------------------------------------------------------------------------
-
-
-def main(path: str, run: str, controller: str) -> None:
-    """The reaper itself; its standard input is a socket to the controller."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    connection = socket.socket(fileno=os.dup(0))
-    if os.fork():
-        os._exit(0)  # init adopts the reaper: what ends pytest's process tree does not end it
-    os.setsid()
-    store = Store(Path(path))
-    lease = acquire(store, run)
-    if lease is None:
-        sys.exit(f"run {run} has a reaper already")
-    connection.sendall(f"{os.getpid()}\n".encode())
-    record = store.run(run)
-    gone = Process.parse(controller)
-    assert record and gone
-    teller = _Teller(connection)
-    destruction = Destruction(store.path, Owner(record), teller.say)
-    with hold(store, lease):
-        _watch(store, run, connection, gone, destruction)
-        teller.is_listening = _said_finish(connection)
-        _log("the run is over" if teller.is_listening else "pytest is gone")
-        destroy_run(store, run, teller.say, spare=gone if teller.is_listening else None, begun=destruction)
-    connection.close()
-    os.close(0)
-    _wait_for_kept(store, run)
-
-
-def _watch(store: Store, run: str, connection: socket.socket, controller: Process, destruction: Destruction) -> None:
-    """Destroy what is released, until the controller is gone or finished."""
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    # A child that the controller forked may hold the socket open: the controller's own end shows in a pidfd.
-    with suppress(OSError):
-        poll.register(os.pidfd_open(controller.pid), select.POLLIN)
-    while not poll.poll(_INTERVAL * 1000) and not controller.is_dead:
-        for resource in store.resources(run):
-            if resource.state == "released":
-                destruction.add(resource)
-
-
-def _said_finish(connection: socket.socket) -> bool:
-    connection.setblocking(False)
-    try:
-        return connection.recv(64).startswith(b"finish")
-    except OSError:
-        return False
-
-
-class _Teller:
-    """Says what happens: to the log always, to the controller once it listens."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.is_listening = False
-        self._socket = connection
-
-    def say(self, text: str) -> None:
-        _log(text)
-        if self.is_listening:
-            with suppress(OSError):
-                self._socket.sendall(f"{text}\n".encode())
-
-
-def _log(text: str) -> None:
-    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {text}\n")
-    sys.stdout.flush()
-
-
-def _wait_for_kept(store: Store, run: str) -> None:
-    """Stay until what the run keeps expires, and destroy it then. Meanwhile ``crosscloud clean`` may."""
-    while kept := [resource for resource in store.resources(run) if resource.state == "kept"]:
-        time.sleep(min(max(0.0, min(resource.expires or 0 for resource in kept) - time.time()), 60.0))
-        if left(store, run) and (lease := acquire(store, run)):
-            with hold(store, lease):
-                destroy_run(store, run, _log)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

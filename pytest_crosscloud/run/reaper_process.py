@@ -1,0 +1,120 @@
+"""The reaper's own process: destroys what a run owns, as soon as it may and however pytest ends.
+
+While pytest lives, what is marked ``released`` is destroyed. When pytest is gone (it says so, or its end of the
+socket closes, however it died) the run's processes are ended and the rest is destroyed.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from . import reaper
+from .destroy import Destruction, Owner, left
+from .processes import Process
+from .standing import Standing, standing
+from .store import Store
+
+#: Seconds between two looks at the store.
+_INTERVAL = 0.2
+
+
+def main(path: str, run: str, controller: str) -> None:
+    """The reaper itself; its standard input is a socket to the controller."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A handler, for SIG_IGN would be inherited: what we start must still end when it is told to.
+        signal.signal(number, lambda number, frame: _log(f"{signal.Signals(number).name}: staying"))
+    connection = socket.socket(fileno=os.dup(0))
+    if os.fork():
+        os._exit(0)  # init adopts the reaper: what ends pytest's process tree does not end it
+    os.setsid()
+    store = Store(Path(path))
+    lease = reaper.acquire(store, run)
+    if lease is None:
+        sys.exit(f"run {run} has a reaper already")
+    connection.sendall(f"{os.getpid()}\n".encode())
+    record = store.run(run)
+    gone = Process.parse(controller)
+    assert record and gone
+    teller = _Teller(connection)
+    destruction = Destruction(store.path, Owner(record), teller.say)
+    with reaper.hold(store, lease):
+        threading.Thread(target=_adopt, args=(store.path,), name="adopt", daemon=True).start()
+        _watch(store, run, connection, gone, destruction)
+        teller.is_listening = _said_finish(connection)
+        _log("the run is over" if teller.is_listening else "pytest is gone")
+        reaper.destroy_run(store, run, teller.say, spare=gone if teller.is_listening else None, begun=destruction)
+    connection.close()
+    os.close(0)
+    _wait_for_kept(store, run)
+
+
+def _watch(store: Store, run: str, connection: socket.socket, controller: Process, destruction: Destruction) -> None:
+    """Destroy what is released, until the controller is gone or finished."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    # A child that the controller forked may hold the socket open: the controller's own end shows in a pidfd.
+    with suppress(OSError):
+        poll.register(os.pidfd_open(controller.pid), select.POLLIN)
+    while not poll.poll(_INTERVAL * 1000) and not controller.is_dead:
+        for resource in store.resources(run):
+            if resource.state == "released":
+                destruction.add(resource)
+
+
+def _adopt(path: Path) -> None:
+    """Destroy what earlier runs left behind when even their reapers were killed."""
+    store = Store(path)
+    for run in store.runs():
+        if standing(store, run) == Standing.ORPHANED and (lease := reaper.acquire(store, run.id)):
+            _log(f"run {run.id} was left behind")
+            with reaper.hold(store, lease):
+                reaper.destroy_run(store, run.id, _log)
+    store.close()
+
+
+def _said_finish(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        return connection.recv(64).startswith(b"finish")
+    except OSError:
+        return False
+
+
+class _Teller:
+    """Says what happens: to the log always, to the controller once it listens."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.is_listening = False
+        self._socket = connection
+
+    def say(self, text: str) -> None:
+        _log(text)
+        if self.is_listening:
+            with suppress(OSError):
+                self._socket.sendall(f"{text}\n".encode())
+
+
+def _log(text: str) -> None:
+    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+    sys.stdout.flush()
+
+
+def _wait_for_kept(store: Store, run: str) -> None:
+    """Stay until what the run keeps expires, and destroy it then. Meanwhile ``crosscloud clean`` may."""
+    while kept := [resource for resource in store.resources(run) if resource.state == "kept"]:
+        time.sleep(min(max(0.0, min(resource.expires or 0 for resource in kept) - time.time()), 60.0))
+        if left(store, run) and (lease := reaper.acquire(store, run)):
+            with reaper.hold(store, lease):
+                reaper.destroy_run(store, run, _log)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
