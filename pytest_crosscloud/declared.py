@@ -99,7 +99,8 @@ def _wrong(spec: Cloud | Project) -> Iterator[str]:
         yield f"chart is a name, a path or a reference, not {spec.chart!r}"
     if not isinstance(spec.timeout, (int, float)) or spec.timeout <= 0:
         yield f"timeout is a number of seconds above 0, not {spec.timeout!r}"
-    for owner, strategy in (("build", spec.build), ("e2e.build", spec.e2e.build if spec.e2e else spec.build)):
+    strategies = {"build": spec.build, **({"e2e.build": spec.e2e.build} if spec.e2e else {})}
+    for owner, strategy in strategies.items():
         if missing := [name for name in _STRATEGY if not callable(getattr(strategy, name, None))]:
             yield f"{owner} is a build strategy, and {strategy!r} has no {' and no '.join(missing)}"
 
