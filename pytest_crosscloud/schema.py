@@ -127,6 +127,7 @@ def read(document: Document, schema: type[CrossCloudFile] | type[CncfciFile]) ->
         return None, document.duplicates + [_fault(document, schema, detail) for detail in error.errors()]
 
 
+#: What a value is meant to be, by pydantic's type of error; others keep pydantic's words.
 _WORDS = {
     "bool_parsing": "is true or false",
     "bool_type": "is true or false",
@@ -139,6 +140,12 @@ _WORDS = {
     "dict_type": "is a mapping",
     "model_type": "is a mapping",
     "model_attributes_type": "is a mapping",
+    "greater_than": "is more than {gt:g}",
+    "greater_than_equal": "is at least {ge}",
+    "finite_number": "is a finite number",
+    "string_too_long": "has at most {max_length} characters",
+    "string_pattern_mismatch": "is a name such as amd64 or arm64",
+    "too_short": "has at least {min_length} entry",
 }
 
 
@@ -147,7 +154,8 @@ def _fault(document: Document, schema: type[BaseModel], detail: Any) -> Fault:
     if detail["type"] == "extra_forbidden":
         name = str(path[-1])
         return document.fault(path, f"unknown key{among(name, _known_keys(schema, path[:-1]))}", key=True)
-    message = _WORDS.get(detail["type"], detail["msg"][:1].lower() + detail["msg"][1:])
+    template = _WORDS.get(detail["type"])
+    message = template.format(**detail.get("ctx", {})) if template else detail["msg"]
     given = f", not {detail['input']!r}" if isinstance(detail["input"], str | int | float | bool) else ""
     return document.fault(path, message + given, key=detail["loc"][-1:] == ("[key]",))
 
