@@ -13,6 +13,9 @@ import (
 // Queries that are sent between two looks at the metrics.
 const counted = 20
 
+// How long the metrics may take to show them.
+const countingTime = 3 * time.Second
+
 type check struct {
 	name string
 	run  func() (string, error) // what was seen, or what is wrong
@@ -150,12 +153,15 @@ func (t target) metricsCount() (string, error) {
 			return "", err
 		}
 	}
-	after, err := t.requests()
-	if err != nil {
-		return "", err
-	}
-	if after-before < counted {
-		return "", fmt.Errorf("%d queries raised coredns_dns_requests_total by %.0f", counted, after-before)
+	// CoreDNS counts a query after it has sent the answer.
+	after := before
+	for deadline := time.Now().Add(countingTime); after-before < counted; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return "", fmt.Errorf("%d queries raised coredns_dns_requests_total by %.0f", counted, after-before)
+		}
+		if after, err = t.requests(); err != nil {
+			return "", err
+		}
 	}
 	return fmt.Sprintf("coredns_dns_requests_total went from %.0f to %.0f", before, after), nil
 }
