@@ -239,9 +239,9 @@ class Watch:
         seconds = int(min(self._left(), _WATCH_SECONDS)) + 1
         query = {**self._query, "watch": "true", "resourceVersion": version, "timeoutSeconds": seconds}
         self._lines = self._api.lines(self._path, timeout=seconds + 5, **query)
+        if self._closed:  # between the last look and this line: close() found nothing to shut down
+            self._lines.close()
         for line in self._lines:
-            if self._closed:
-                return
             event = json.loads(line)
             changed = event["object"]
             if event["type"] == "ERROR":

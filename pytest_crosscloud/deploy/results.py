@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import gzip
 import io
 import tarfile
 import xml.parsers.expat
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -52,7 +52,7 @@ def unpack(log: str, directory: Path) -> list[Path]:
 
     :raises BadResults: the archive is cut short or broken.
     """
-    before, begin, after = log.partition(f"{_BEGIN}\n")
+    _, begin, after = log.partition(f"{_BEGIN}\n")
     text, end, _ = after.partition(_END)
     if not begin or not end:
         raise BadResults("the collector was ended before it had written the results" if begin else "no results")
@@ -72,7 +72,7 @@ def unpack(log: str, directory: Path) -> list[Path]:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content.read())
                 written.append(target)
-    except (binascii.Error, OSError, EOFError, tarfile.TarError) as error:  # gzip.BadGzipFile is an OSError
+    except (ValueError, OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise BadResults(f"the results cannot be unpacked: {error}") from error
     return sorted(written)
 
