@@ -124,13 +124,14 @@ class Controller:
         for cluster in self._graph.finish(nodeid):
             release_cluster(self._run, cluster)
 
-    def pytest_report_teststatus(self, report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
-        """The stages' own lines tell more than dots; pytest's words come back with ``-v``."""
-        if config.get_verbosity() > 0 or "crosscloud_target" not in report.keywords or report.when == "teardown":
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.CollectReport | pytest.TestReport, config: pytest.Config
+    ) -> tuple[str, str, str] | None:
+        """No dots for the pipeline's tests: their stages have lines of their own. ``-v`` brings pytest's back."""
+        if config.get_verbosity() > 0 or "crosscloud" not in getattr(report, "keywords", ()) or report.when != "call":
             return None
-        if report.skipped and report.when in ("setup", "call"):
-            return "n/a", "", ""
-        return None
+        return report.outcome, "", "" if report.passed else report.outcome.upper()
 
     # -- end --------------------------------------------------------------------------------------------------
 
@@ -191,7 +192,7 @@ class Watcher(threading.Thread):
         self._terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
         self._live = Live(self.write_line, color=bool(self._terminal and self._terminal.hasmarkup))
         self._stopping = threading.Event()
-        self._started: set[str] = set()
+        self._told: set[str] = set()
 
     def run(self) -> None:
         store = Store(self._run.store.path)
@@ -223,9 +224,9 @@ class Watcher(threading.Thread):
     def _tell(self, result: StageResult) -> None:
         hook = self._run.plugins.hook
         if result.status == Status.RUNNING:
-            if result.key in self._started:
+            if result.key in self._told:
                 return  # progress, not a start
-            self._started.add(result.key)
+            self._told.add(result.key)
             self._call(hook.crosscloud_stage_started, result)
         else:
             self._call(hook.crosscloud_stage_finished, result)

@@ -1,0 +1,136 @@
+"""A rootdir with a cloud and projects whose stages are a line in a ledger: the engine and pytest are what is tested."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+#: One stage of the stand-ins: notes its start and end in the ledger, and does what a file of its name says.
+_PLUGIN = '''
+import dataclasses, os, pathlib, time
+from pytest_crosscloud import hookimpl
+from pytest_crosscloud.errors import StageError
+from pytest_crosscloud.model import (
+    E2E, Artifacts, Cloud, Cluster, E2EResult, ErrorClass, Node, Pin, Project, Ref, Release, TestCounts)
+
+HERE = pathlib.Path({root!r})
+
+def note(text):
+    with (HERE / "ledger").open("a") as ledger:
+        ledger.write(text + "\\n")
+
+def stage(context, what):
+    """Do the stage: the file <what> in the rootdir says how it goes."""
+    note(f"start {{what}}")
+    how = HERE / what.replace(" ", "-")
+    text = how.read_text() if how.exists() else ""
+    context.write(f"this is the log of {{what}}")
+    if text == "fail":
+        note(f"fail {{what}}")
+        raise StageError(f"{{what}} went wrong", remedy="mend it", error_class=ErrorClass.PRODUCT)
+    if text == "raise":
+        raise ValueError("a defect")
+    if text == "die":
+        os.kill(os.getpid(), 9)
+    if text == "hang":
+        note(f"hang {{what}}")
+        context.command(["sleep", "600"])
+    if text == "meet":  # until another stage has started, too
+        context.wait_until(lambda: (HERE / "ledger").read_text().count("start") > 1, "another stage", interval=0.01)
+    note(f"end {{what}}")
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+    def resolve(self, project, ref):
+        if ref == "nonsense":
+            raise StageError(f"{{project.name}} has no ref {{ref!r}}", error_class=ErrorClass.CONFIGURATION)
+        return Ref(ref, {{"stable": "v1.0.0", "head": "v1.1.0-rc1"}}.get(ref, ref))
+    def fingerprint(self, project, ref, arch):
+        return f"{{project.name}}-{{ref.version}}-{{arch}}"
+    def build(self, request):
+        stage(request.stage, f"build {{request.project.name}}-{{request.ref.name}}")
+        pin = Pin("DEMO", "registry.test/demo", request.ref.version, "sha256:" + "0" * 64)
+        return Artifacts(request.project.name, request.ref, request.arch, (pin,))
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stand(Cloud):
+    def provision(self, request):
+        stage(request.stage, f"provision {{self.name}}")
+        kubeconfig = request.directory / "kubeconfig"
+        kubeconfig.touch(mode=0o600)
+        node = Node("n1", "192.0.2.1", "control-plane")
+        return Cluster(request.name, self.name, request.kubernetes, request.arch, str(kubeconfig), nodes=(node,))
+    def destroy(self, request):
+        note(f"destroy {{self.name}}")
+
+@hookimpl
+def crosscloud_clouds():
+    return [Stand(name=name, arch=("amd64", "arm64")) for name in ("here", "there")]
+
+@hookimpl
+def crosscloud_projects():
+    return [Project(name=name, build=Build(), chart="x") for name in ("demo", "other")]
+
+def label(request):
+    return f"{{request.project.name}}-{{request.artifacts.ref.name}}-{{request.cluster.cloud}}"
+
+@hookimpl
+def crosscloud_deploy(request):
+    if request.project.name in ("demo", "other"):
+        stage(request.stage, f"deploy {{label(request)}}")
+        return Release(request.release, request.namespace, "x-1", 1)
+
+@hookimpl
+def crosscloud_e2e(request):
+    if request.project.name in ("demo", "other"):
+        stage(request.stage, f"e2e {{label(request)}}")
+        red = (HERE / f"e2e-{{label(request)}}-red").exists()
+        return E2EResult(int(red), TestCounts(8 - red, int(red)), ("reverse lookup: timed out",) if red else ())
+
+@hookimpl
+def crosscloud_stage_started(run, result):
+    note(f"hook started {{result.key}}")
+
+@hookimpl
+def crosscloud_stage_finished(run, result):
+    note(f"hook {{result.status}} {{result.key}}")
+
+@hookimpl
+def crosscloud_run_finished(summary):
+    note(f"hook run {{len(summary.cells)}} cells")
+'''
+
+
+class Rootdir:
+    """A rootdir with the stand-ins. ``make(stage, how)`` says how a stage goes; ``ledger()`` what happened."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+        self.path = pytester.path
+
+    def make(self, stage: str, how: str) -> None:
+        (self.path / stage.replace(" ", "-")).write_text(how)
+
+    def run(self, *arguments: str) -> pytest.RunResult:
+        """pytest in a process of its own; the registry is one that is given, so that none is started."""
+        return self.pytester.runpytest_subprocess("--registry=registry.test", *arguments, timeout=120)
+
+    def ledger(self, start: str = "") -> list[str]:
+        path = self.path / "ledger"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [line for line in lines if line.startswith(start)]
+
+    @property
+    def out(self) -> Path:
+        return self.path / "reports" / "out"
+
+
+@pytest.fixture
+def rootdir(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Rootdir:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pytester.makeini("[pytest]\n")
+    (pytester.path / "clouds").mkdir()
+    (pytester.path / "clouds" / "stand.py").write_text(_PLUGIN.format(root=str(pytester.path)))
+    return Rootdir(pytester)

@@ -1,0 +1,262 @@
+"""pytest over a matrix of stand-ins: once per run, n/a, reports, the exit code, and what is destroyed when."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .conftest import Rootdir
+
+WORKERS = pytest.mark.parametrize("workers", ["0", "1", "3", "auto"])
+
+
+def results(rootdir: Rootdir) -> dict[str, Any]:
+    data = json.loads((rootdir.out / "results.json").read_text())
+    return {cell["id"]: cell for cell in data["cells"]}
+
+
+def statuses(rootdir: Rootdir) -> dict[str, dict[str, str]]:
+    return {
+        name: {stage: result["status"] for stage, result in cell["stages"].items()}
+        for name, cell in results(rootdir).items()
+    }
+
+
+GREEN = {"build": "success", "provision": "success", "deploy": "success", "e2e": "success"}
+
+
+@WORKERS
+def test_every_stage_is_made_once(rootdir: Rootdir, workers: str) -> None:
+    result = rootdir.run("-n", workers, "--clouds=here,there", "--projects=demo,other")
+    assert result.ret == 0, result.outlines
+    result.assert_outcomes(passed=4 + 2 + 8)
+    started = rootdir.ledger("start")
+    assert len(started) == len(set(started)) == 4 + 2 + 8 + 8
+    assert sorted(rootdir.ledger("destroy")) == ["destroy here", "destroy there"]
+    assert all(cell == GREEN for cell in statuses(rootdir).values())
+    assert len(statuses(rootdir)) == 8
+
+
+@WORKERS
+def test_dependants_of_a_failed_build_are_na_with_the_cause(rootdir: Rootdir, workers: str) -> None:
+    rootdir.make("build demo-head", "fail")
+    result = rootdir.run("-n", workers, "--clouds=here", "--projects=demo")
+    assert result.ret == 1
+    result.assert_outcomes(passed=3, failed=1, skipped=1)
+    cell = results(rootdir)["demo-head-here"]
+    assert {stage: value["status"] for stage, value in cell["stages"].items()} == {
+        "build": "failed",
+        "provision": "success",
+        "deploy": "n/a",
+        "e2e": "n/a",
+    }
+    assert cell["stages"]["build"]["error"]["class"] == "product"
+    assert cell["stages"]["e2e"]["upstream"] == "build demo-head"
+    assert statuses(rootdir)["demo-stable-here"] == GREEN
+    assert rootdir.ledger("start build demo-head") == ["start build demo-head"]
+    result.stdout.fnmatch_lines(["*build demo-head went wrong*", "*mend it*"])
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
+def test_dependants_of_a_failed_provision_are_na_and_it_is_destroyed(rootdir: Rootdir) -> None:
+    rootdir.make("provision here", "fail")
+    result = rootdir.run("-n", "2", "--clouds=here,there", "--projects=demo", "--refs=stable")
+    assert result.ret == 1
+    assert statuses(rootdir)["demo-stable-here"]["e2e"] == "n/a"
+    assert statuses(rootdir)["demo-stable-there"] == GREEN
+    assert "destroy here" in rootdir.ledger()  # half of it may be there
+
+
+def test_a_red_e2e_is_a_failure_of_the_product(rootdir: Rootdir) -> None:
+    rootdir.make("e2e demo-stable-here-red", "")
+    result = rootdir.run("--clouds=here", "--projects=demo", "--refs=stable")
+    assert result.ret == 1
+    error = results(rootdir)["demo-stable-here"]["stages"]["e2e"]["error"]
+    assert error["class"] == "product"
+    assert "1 of 8 checks failed: reverse lookup: timed out" in error["message"]
+
+
+def test_a_defect_is_a_failed_stage_with_its_traceback_in_the_log(rootdir: Rootdir) -> None:
+    rootdir.make("deploy demo-stable-here", "raise")
+    result = rootdir.run("--clouds=here", "--projects=demo", "--refs=stable")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*ValueError: a defect*"])
+    assert "Traceback" not in result.stdout.str()
+    assert "Traceback" in (rootdir.out / "cells" / "demo-stable-here" / "deploy.log").read_text()
+
+
+def test_builds_and_clusters_are_made_side_by_side(rootdir: Rootdir) -> None:
+    rootdir.make("build demo-stable", "meet")  # ends only when another stage runs meanwhile
+    assert rootdir.run("-n", "auto", "--clouds=here", "--projects=demo", "--refs=stable").ret == 0
+
+
+def test_a_worker_that_dies_fails_its_stage_and_the_rest_goes_on(rootdir: Rootdir) -> None:
+    rootdir.make("build demo-head", "die")
+    result = rootdir.run("-n", "2", "--clouds=here", "--projects=demo")
+    assert result.ret == 1
+    assert statuses(rootdir)["demo-stable-here"] == GREEN
+    cell = results(rootdir)["demo-head-here"]["stages"]
+    assert cell["build"]["error"]["class"] == "infrastructure"
+    assert cell["e2e"]["status"] == "n/a"
+    assert rootdir.ledger("start build demo-head") == ["start build demo-head"]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_users_own_tests_run_over_the_same_matrix(rootdir: Rootdir, workers: str) -> None:
+    rootdir.pytester.makepyfile(
+        test_own="""
+        import pytest
+
+        def test_nodes(cluster): assert cluster.nodes
+        def test_release(release): assert release.namespace
+        def test_runner(e2e): assert e2e().exit_code == 0
+        def test_pins(artifacts): assert artifacts.pins
+        @pytest.mark.crosscloud(clouds="there", projects=["other"])
+        def test_narrow(release, cluster): assert cluster.cloud == "there"
+        def test_plain(): pass
+        """
+    )
+    result = rootdir.run("-n", workers, "--clouds=here,there", "--projects=demo,other", "--refs=stable", "-v", ".")
+    result.assert_outcomes(passed=2 + 4 + 4 + 2 + 1 + 1)
+    started = rootdir.ledger("start")
+    assert len(started) == len(set(started)) == 2 + 2 + 4 + 4
+    text = result.stdout.str()
+    for name in ("test_nodes[here]", "test_release[demo-stable-there]", "test_narrow[other-stable-there]"):
+        assert name in text
+    assert "test_narrow[other-stable-here]" not in text
+
+
+def test_without_a_selection_own_tests_say_how_to_select(rootdir: Rootdir) -> None:
+    rootdir.pytester.makepyfile("def test_release(release): pass")
+    result = rootdir.pytester.runpytest_subprocess("-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*--clouds*"])
+    assert not rootdir.ledger()
+
+
+def test_ids_are_strings_in_matrix_order(rootdir: Rootdir) -> None:
+    result = rootdir.run("--clouds=here", "--projects=demo", "--refs=head,v9", "--collect-only", "-q")
+    names = re.findall(r"::(test_\w+\[.*\])", result.stdout.str())
+    assert sorted(names) == [
+        "test_build[demo-head]",
+        "test_build[demo-v9]",
+        "test_e2e[demo-head-here]",
+        "test_e2e[demo-v9-here]",
+        "test_provision[here]",
+    ]
+    assert not rootdir.ledger()  # collecting makes nothing
+    assert not rootdir.out.exists()
+
+
+def test_a_cluster_goes_when_its_last_cell_is_done(rootdir: Rootdir) -> None:
+    """``here`` is destroyed while the run still waits for ``there``."""
+    rootdir.make("e2e demo-stable-there", "meet-destroy")
+    plugin = rootdir.path / "clouds" / "stand.py"
+    wait = 'context.wait_until(lambda: "destroy here" in (HERE / "ledger").read_text(), "destroy", interval=0.01)'
+    plugin.write_text(plugin.read_text().replace('note(f"end {what}")', f'text == "meet-destroy" and {wait}'))
+    assert rootdir.run("-n", "2", "--clouds=here,there", "--projects=demo", "--refs=stable").ret == 0
+
+
+def test_keep_failed_keeps_the_cluster_and_says_so(rootdir: Rootdir, monkeypatch: pytest.MonkeyPatch) -> None:
+    rootdir.make("e2e demo-stable-here-red", "")
+    result = rootdir.run("--clouds=here,there", "--projects=demo", "--refs=stable", "--keep-failed=1h")
+    assert result.ret == 1
+    assert rootdir.ledger("destroy") == ["destroy there"]
+    result.stdout.fnmatch_lines(["*kept*KUBECONFIG=*"])
+    clean = subprocess.run(
+        [sys.executable, "-m", "pytest_crosscloud.cli", "clean", "--all", "--yes"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert clean.returncode == 0, clean.stderr
+    assert sorted(rootdir.ledger("destroy")) == ["destroy here", "destroy there"]
+
+
+def test_event_hooks_are_told_in_order(rootdir: Rootdir) -> None:
+    rootdir.run("--clouds=here", "--projects=demo", "--refs=stable")
+    told = rootdir.ledger("hook")
+    assert [line for line in told if "build" in line] == [
+        "hook started build demo-stable",
+        "hook success build demo-stable",
+    ]
+    assert told[-1] == "hook run 1 cells"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--clouds=hre"], "*unknown cloud 'hre'*here*"),
+        (["--clouds=here", "--projects=dmo"], "*unknown project 'dmo'*demo*"),
+        (["--clouds=here", "--projects=demo", "--refs=nonsense"], "*demo has no ref 'nonsense'*"),
+        (["--clouds=here", "--projects=demo", "--keep-failed=soon"], "*'soon' is not a duration*"),
+        (["--clouds=here", "--crosscloud-config=missing.yml"], "*missing.yml*"),
+    ],
+)
+@pytest.mark.parametrize("workers", ["0", "auto"])
+def test_wrong_options_are_usage_errors(rootdir: Rootdir, arguments: list[str], expected: str, workers: str) -> None:
+    result = rootdir.run("-n", workers, *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([expected])
+    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+    assert not rootdir.ledger()
+
+
+def test_a_plugin_that_raises_is_named_and_the_others_go_on(rootdir: Rootdir) -> None:
+    (rootdir.path / "projects").mkdir()
+    (rootdir.path / "projects" / "broken.py").write_text("import no_such_module\n")
+    result = rootdir.run("--clouds=here", "--projects=demo", "--refs=stable")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*projects/broken.py*no_such_module*"])
+
+
+def _wait_for(condition: Callable[[], object], what: str) -> None:
+    limit = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < limit, f"no {what} within a minute"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_what_runs_is_ended_and_destroyed_however_pytest_ends(
+    rootdir: Rootdir, number: signal.Signals, workers: str
+) -> None:
+    rootdir.make("e2e demo-stable-here", "hang")
+    command = [sys.executable, "-m", "pytest", "--registry=registry.test", "-n", workers]
+    command += ["--clouds=here", "--projects=demo", "--refs=stable"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as process:
+        _wait_for(lambda: rootdir.ledger("hang"), "e2e stage")
+        # Ctrl-C goes to the whole foreground process group, a kill to the controller alone.
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        process.communicate(timeout=60)
+    assert process.returncode != 0
+    _wait_for(lambda: "destroy here" in rootdir.ledger(), "destroy")
+    run = next((rootdir.path.parent).rglob("runs/*")).name
+    _wait_for(lambda: not _carrying(run), "end of the run's processes")
+    if number != signal.SIGKILL:
+        assert statuses(rootdir)["demo-stable-here"]["e2e"] == "cancelled"
+
+
+def _carrying(run: str) -> list[str]:
+    """Processes with the run's mark."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"CROSSCLOUD_RUN={run}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(entry.name)
+        except OSError:
+            continue
+    return found
