@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from ..errors import DeadlineExceeded, StageError
+from ..model import ErrorClass
 from ..stage import StageContext
 
 #: Printed by a node's bootstrap (terraform/modules/kubeadm) when it gives up.
@@ -23,6 +24,10 @@ FAILED_MARK = "FAILED while"
 
 #: Seconds between two looks at the nodes, and at their consoles.
 INTERVAL, CONSOLE_INTERVAL = 0.1, 2.0
+
+#: Files that a KUBECONFIG names, and the keys under which it can hold them itself.
+_CLUSTER_FILES = {"certificate-authority": "certificate-authority-data"}
+_USER_FILES = {"client-certificate": "client-certificate-data", "client-key": "client-key-data"}
 
 #: What of a KUBECONFIG's user needs nothing but the file.
 _EMBEDDED = {"client-certificate-data", "client-key-data", "token"}
@@ -109,6 +114,36 @@ def is_ready(node: Mapping[str, Any]) -> bool:
     """Whether a Node object's condition Ready is True."""
     conditions = node["status"].get("conditions", ())
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def identity(node: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Name, address within the cluster, and role of a Node object."""
+    addresses = {address["type"]: address["address"] for address in node["status"].get("addresses", ())}
+    control_plane = "node-role.kubernetes.io/control-plane" in node["metadata"].get("labels", {})
+    return node["metadata"]["name"], addresses.get("InternalIP", ""), "control-plane" if control_plane else "worker"
+
+
+def standalone(kubeconfig: Path) -> str:
+    """A KUBECONFIG's text with the files that it names taken in, so that it can lie anywhere.
+
+    :raises StageError: class configuration: it is not a KUBECONFIG, or names a file that is not there.
+    """
+    try:
+        config = yaml.safe_load(kubeconfig.read_text())
+        context = _named(config["contexts"], config["current-context"])["context"]
+        for section, name, files in (("clusters", "cluster", _CLUSTER_FILES), ("users", "user", _USER_FILES)):
+            values = _named(config[section], context[name])[name]
+            for key, data_key in files.items():
+                if key in values:
+                    content = (kubeconfig.parent / values.pop(key)).read_bytes()
+                    values[data_key] = base64.b64encode(content).decode()
+    except (OSError, yaml.YAMLError, KeyError, TypeError, StopIteration) as error:
+        raise StageError(
+            f"{kubeconfig} is not a usable KUBECONFIG: {type(error).__name__}: {error}",
+            remedy=f"kubectl --kubeconfig {kubeconfig} get nodes must work",
+            error_class=ErrorClass.CONFIGURATION,
+        ) from error
+    return json.dumps(config, indent=2)
 
 
 def _nodes(api: Api, timeout: float) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import Any
 from .. import paths
 from ..errors import StageError
 from ..model import Cloud, Cluster, ErrorClass, Node, ProvisionRequest
+from ..redact import redact
 from ..stage import StageContext
 from ..suggest import among
 
@@ -189,15 +190,20 @@ class TerraformCloud(Cloud):
         return self.module or paths.data("terraform", self.name)
 
     def module_variables(self, request: ProvisionRequest) -> dict[str, Any]:
-        """What the module takes beside the variables that all modules take: the plugin's, then the user's.
+        """What the module takes beside the variables that all modules take.
 
         :raises StageError: a value cannot be had.
         """
-        return {**self.variables, **request.variables}
+        return dict(request.variables)
 
     def console_texts(self, request: ProvisionRequest) -> dict[str, str]:
         """The nodes' console output by node, as far as this cloud shows it (optional)."""
         return {}
+
+    def console(self, request: ProvisionRequest, target: Path) -> None:
+        target.mkdir(parents=True, exist_ok=True)
+        for node, text in self.console_texts(request).items():
+            (target / f"console-{node}.log").write_text(redact(text))
 
     def provision(self, request: ProvisionRequest) -> Cluster:
         from . import cluster

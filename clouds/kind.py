@@ -1,0 +1,94 @@
+"""kind: a cluster in containers, for whoever has Docker or Podman."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_crosscloud import hookimpl
+from pytest_crosscloud.model import Cloud, Cluster, Node
+
+if TYPE_CHECKING:
+    from pytest_crosscloud.model import ProvisionRequest
+
+_CERTS = "/etc/containerd/certs.d"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindCloud(Cloud):
+    """Variables: ``node_image`` (default: kindest/node at the Kubernetes version), ``pod_cidr``, ``service_cidr``."""
+
+    def preflight(self) -> list[str]:
+        missing = []
+        if not shutil.which("kind"):
+            missing.append("kind is not installed: https://kind.sigs.k8s.io/docs/user/quick-start/#installation")
+        if not _engine():
+            missing.append("neither docker nor podman is installed: kind needs one of them to run")
+        return missing
+
+    def provision(self, request: ProvisionRequest) -> Cluster:
+        from pytest_crosscloud.provision import cluster
+
+        kubeconfig = request.directory / "kubeconfig"
+        image = request.variables.get("node_image") or f"kindest/node:{request.kubernetes.version}"
+        request.stage.progress(f"kind create cluster with {image}")
+        argv = ["create", "cluster", "--name", request.name, "--image", image, "--kubeconfig", str(kubeconfig)]
+        _kind(request, *argv, "--config", "-", stdin=json.dumps(_configuration(request)))
+        kubeconfig.chmod(0o600)
+        nodes = cluster.wait_ready(kubeconfig, 1 + request.workers, request.stage)
+        return Cluster(
+            name=request.name,
+            cloud=self.name,
+            kubernetes=request.kubernetes,
+            arch=request.arch,
+            kubeconfig=str(kubeconfig),
+            endpoint=cluster.Api(kubeconfig).server,
+            nodes=tuple(Node(*cluster.identity(node)) for node in nodes),
+        )
+
+    def destroy(self, request: ProvisionRequest) -> None:
+        kubeconfig = request.directory / "kubeconfig"
+        _kind(request, "delete", "cluster", "--name", request.name, "--kubeconfig", str(kubeconfig))
+        kubeconfig.unlink(missing_ok=True)
+
+    def console(self, request: ProvisionRequest, target: Path) -> None:
+        _kind(request, "export", "logs", str(target / "console"), "--name", request.name, check=False)
+
+
+def _kind(request: ProvisionRequest, *arguments: str, stdin: str | None = None, check: bool = True) -> None:
+    # kind asks for Docker first and does not look for another engine by itself.
+    provider = {"KIND_EXPERIMENTAL_PROVIDER": _engine() or "docker"}
+    request.stage.command(["kind", *arguments], env=provider, stdin=stdin, check=check)
+
+
+def _engine() -> str | None:
+    return next((name for name in ("docker", "podman") if shutil.which(name)), None)
+
+
+def _configuration(request: ProvisionRequest) -> dict[str, Any]:
+    """kind's own configuration file (v1alpha4)."""
+    certs = request.directory / "certs.d"
+    for registry in request.registries:
+        (certs / registry).mkdir(parents=True, exist_ok=True)
+        (certs / registry / "hosts.toml").write_text(f'server = "http://{registry}"\n[host."http://{registry}"]\n')
+    mounts = [{"hostPath": os.fspath(certs), "containerPath": _CERTS, "readOnly": True}] if request.registries else []
+    networking = {
+        "podSubnet": request.variables.get("pod_cidr"),
+        "serviceSubnet": request.variables.get("service_cidr"),
+    }
+    return {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "networking": {key: value for key, value in networking.items() if value},
+        "nodes": [{"role": role, "extraMounts": mounts} for role in ["control-plane", *["worker"] * request.workers]],
+        "containerdConfigPatches": [f'[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "{_CERTS}"'],
+    }
+
+
+@hookimpl
+def crosscloud_clouds() -> list[Cloud]:
+    return [KindCloud(name="kind", display_name="kind", order=20)]

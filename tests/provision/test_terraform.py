@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_crosscloud.errors import StageError
+from pytest_crosscloud.model import ErrorClass, ProvisionRequest, Ref
+from pytest_crosscloud.provision import cluster
+from pytest_crosscloud.provision.terraform import VARIABLES_FILE, Diagnostic, Terraform, TerraformCloud, progress
+from pytest_crosscloud.stage import StageContext
+
+#: A root module with the common variables, whose "cloud" is a file beside the state.
+MODULE = """
+variable "name" {}
+variable "kubernetes_version" {}
+variable "workers" {}
+variable "arch" {}
+variable "tags" {}
+variable "registries" {}
+variable "bootstrap" { sensitive = true }
+variable "mark" { default = "mark" }
+variable "broken" { default = false }
+
+resource "terraform_data" "owned" {
+  input = var.mark
+  provisioner "local-exec" {
+    when    = destroy
+    command = "rm -f ${self.input}; echo once >> destroyed"
+  }
+}
+resource "terraform_data" "made" {
+  depends_on = [terraform_data.owned]
+  provisioner "local-exec" {
+    command = "echo making the mark; touch ${var.mark}; ! ${var.broken}"
+  }
+}
+output "endpoint" { value = "https://192.0.2.1:6443" }
+output "nodes" { value = [{ name = "control-plane", address = "192.0.2.1", role = "control-plane" }] }
+output "secret" {
+  value     = "hidden text"
+  sensitive = true
+}
+"""
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def stage(tmp_path: Path, said: list[str]) -> StageContext:
+    return StageContext("provision fake", "0123abcd", tmp_path / "out", on_progress=said.append)
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> TerraformCloud:
+    module = tmp_path / "fake"
+    module.mkdir()
+    (module / "main.tf").write_text(MODULE)
+    return TerraformCloud(name="fake", module=module)
+
+
+@pytest.fixture
+def ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "wait_ready", lambda *arguments: [])
+
+
+def request_for(cloud: TerraformCloud, stage: StageContext, tmp_path: Path, **variables: Any) -> ProvisionRequest:
+    directory = tmp_path / "cluster"
+    directory.mkdir(exist_ok=True)
+    return ProvisionRequest(
+        cloud=cloud,
+        name="xc-0123abcd-fake",
+        kubernetes=Ref("stable", "v1.36.3"),
+        arch="amd64",
+        workers=0,
+        variables=variables,
+        directory=directory,
+        tags={"crosscloud-run": "0123abcd"},
+        registries=(),
+        stage=stage,
+    )
+
+
+@pytest.mark.usefixtures("ready")
+def test_a_module_is_a_cloud(cloud: TerraformCloud, stage: StageContext, tmp_path: Path, said: list[str]) -> None:
+    request = request_for(cloud, stage, tmp_path)
+    made = cloud.provision(request)
+    root = request.directory / "terraform" / "fake"
+    assert (root / "mark").exists()
+    assert (root.parent / "modules" / "kubeadm" / "main.tf").exists(), "shared modules keep their relative path"
+    assert stat.S_IMODE((root / VARIABLES_FILE).stat().st_mode) == 0o600
+    assert stat.S_IMODE(Path(made.kubeconfig).stat().st_mode) == 0o600
+    assert "https://192.0.2.1:6443" in Path(made.kubeconfig).read_text()
+    assert [node.name for node in made.nodes] == ["control-plane"]
+    assert any("making the mark" in text for text in said)
+    assert "PRIVATE KEY" not in stage.log.read_text()
+
+    cloud.destroy(request)
+    assert not (root / "mark").exists()
+    assert not Path(made.kubeconfig).exists()
+    assert not (root / VARIABLES_FILE).exists(), "the CA's key lives no longer than the cluster"
+    cloud.destroy(request)
+    assert (root / "destroyed").read_text() == "once\n"
+
+
+@pytest.mark.usefixtures("ready")
+def test_destroys_what_a_failed_apply_left(cloud: TerraformCloud, stage: StageContext, tmp_path: Path) -> None:
+    request = request_for(cloud, stage, tmp_path, broken=True)
+    with pytest.raises(StageError, match=r"main\.tf:\d+: local-exec provisioner error") as error:
+        cloud.provision(request)
+    assert error.value.error_class is ErrorClass.INFRASTRUCTURE
+    assert "making the mark" in error.value.message
+    mark = request.directory / "terraform" / "fake" / "mark"
+    assert mark.exists()
+    cloud.destroy(request)
+    assert not mark.exists()
+
+
+def test_destroys_nothing_where_nothing_was_made(cloud: TerraformCloud, stage: StageContext, tmp_path: Path) -> None:
+    cloud.destroy(request_for(cloud, stage, tmp_path))
+    assert not stage.log.exists()
+
+
+def test_an_unknown_variable_is_the_users_fault(cloud: TerraformCloud, stage: StageContext, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="no variable 'marc'; did you mean 'mark'") as error:
+        cloud.provision(request_for(cloud, stage, tmp_path, marc="x"))
+    assert error.value.error_class is ErrorClass.CONFIGURATION
+
+
+def test_a_module_that_does_not_parse_names_file_and_line(tmp_path: Path, stage: StageContext) -> None:
+    (tmp_path / "main.tf").write_text('resource "terraform_data" "x" {\n')
+    with pytest.raises(StageError, match=rf"{tmp_path}/main\.tf:1: ") as error:
+        Terraform(tmp_path, stage).init()
+    assert error.value.error_class is ErrorClass.CONFIGURATION
+
+
+def test_outputs_have_the_sensitive_ones_and_the_log_has_not(
+    cloud: TerraformCloud, stage: StageContext, tmp_path: Path
+) -> None:
+    assert cloud.module
+    names = ["name", "kubernetes_version", "workers", "arch", "tags", "registries", "bootstrap"]
+    (cloud.module / VARIABLES_FILE).write_text(json.dumps(dict.fromkeys(names, "x")))
+    terraform = Terraform(cloud.module, stage)
+    terraform.init()
+    terraform.apply()
+    assert terraform.output()["secret"] == "hidden text"
+    assert "hidden text" not in stage.log.read_text()
+
+
+def test_destroy_sends_no_force(tmp_path: Path, stage: StageContext) -> None:
+    Terraform(tmp_path, stage).destroy()
+    line = next(line for line in stage.log.read_text().splitlines() if line.startswith("$"))
+    assert line.split()[2:] == ["destroy", "-input=false", "-auto-approve", "-json"]
+
+
+def test_a_diagnostic_says_where(tmp_path: Path) -> None:
+    event = {
+        "severity": "error",
+        "summary": "Bad",
+        "detail": "Very.",
+        "range": {"filename": "../modules/m/main.tf", "start": {"line": 7}},
+    }
+    assert str(Diagnostic.from_event(event, tmp_path / "local")) == f"{tmp_path}/modules/m/main.tf:7: Bad: Very."
+    assert str(Diagnostic.from_event({"severity": "error", "summary": "Bad"}, tmp_path)) == "Bad"
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        ({"type": "apply_start", "hook": {"action": "create", "resource": {"addr": "a.b"}}}, "create a.b"),
+        (
+            {
+                "type": "apply_progress",
+                "hook": {"action": "create", "resource": {"addr": "a.b"}, "elapsed_seconds": 10},
+            },
+            "create a.b, 10 s",
+        ),
+        ({"type": "provision_progress", "hook": {"resource": {"addr": "a.b"}, "output": "hello\n"}}, "a.b: hello"),
+        ({"type": "version", "terraform": "1.11.4"}, ""),
+        ({}, ""),
+    ],
+)
+def test_progress(event: dict[str, Any], text: str) -> None:
+    assert progress(event) == text
