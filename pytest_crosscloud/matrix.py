@@ -7,11 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from .config import Config
-from .declared import Problem
 from .errors import ConfigurationError
 from .model import BuildTarget, Cell, Cloud, ClusterTarget, Project
 from .suggest import among
@@ -100,6 +98,8 @@ def select(
     kubernetes_names = _refs("--kubernetes", DEFAULT_KUBERNETES if kubernetes is None else kubernetes, errors)
     arch_names = _archs(arch, config, errors)
     if errors:
+        # A plugin that is broken may be why a name is unknown.
+        errors += [f"broken plugin: {problem}" for problem in config.plugins.problems]
         raise ConfigurationError("\n".join(errors), remedy="crosscloud list shows what there is")
 
     cluster_keys = [
@@ -164,18 +164,14 @@ def _chosen(kind: str, text: str | None, known: Mapping[str, _Spec], config: Con
     for name in names:
         if name not in known:
             errors.append(f"unknown {kind} {name!r}{among(name, known)}")
-            errors += [f"  {problem}" for problem in config.problems if _may_be_about(problem, kind, name)]
+            reason = f"no plugin declares a {kind} {name!r}"
+            errors += [f"  {problem}" for problem in config.problems if problem.reason.startswith(reason)]
         elif not known[name].active:
             errors.append(
                 f"{kind} {name!r} is not active; remove it from --{kind}s,"
                 f" or set {kind}s.{name}.active to true: {config.deactivated[kind, name]} says it is not"
             )
     return [spec for name, spec in known.items() if name in names]
-
-
-def _may_be_about(problem: Problem, kind: str, name: str) -> bool:
-    """Whether a problem may be why nobody declares a name: its plugin did not load, or a file names it."""
-    return repr(name) in problem.reason or name in Path(problem.file).parts or Path(problem.file).stem == name
 
 
 def _refs(option: str, text: str, errors: list[str]) -> list[str]:

@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     config = loading.load(args)
+    loading.show_problems(config)
     specs: list[Cloud | Project] = []
     if args.kind != "projects":
         specs += config.clouds.values()

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load(args: argparse.Namespace) -> Config:
-    """Plugins and configuration; problems go to standard error, one a line.
+    """Plugins and configuration.
 
     :raises ConfigurationError: a file is wrong.
     """
@@ -30,10 +30,13 @@ def load(args: argparse.Namespace) -> Config:
     conftest = rootdir / "conftest.py"
     # Others' conftest files expect to be inside of pytest; one with a hook of ours names it.
     conftests = [conftest] if conftest.is_file() and "crosscloud_" in conftest.read_text(errors="replace") else []
-    config = configuration.load(args.crosscloud_config, plugins.load(rootdir, conftests), rootdir)
+    return configuration.load(args.crosscloud_config, plugins.load(rootdir, conftests), rootdir)
+
+
+def show_problems(config: Config) -> None:
+    """What stops nothing, on standard error, one a line."""
     for problem in config.problems:
         print(f"crosscloud: {problem}", file=sys.stderr)
-    return config
 
 
 def find_rootdir(start: Path) -> Path:

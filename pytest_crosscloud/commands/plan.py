@@ -63,6 +63,7 @@ def main(args: argparse.Namespace) -> int:
         kubernetes=args.kubernetes,
         arch=args.arch,
     )
+    loading.show_problems(config)
     steps = list(steps_of(config, matrix))
     table.show(_HEADER, [(step.stage, step.target, step.action, step.detail) for step in steps], _STYLES)
     if sys.stdout.isatty():
@@ -129,7 +130,7 @@ def _provision(config: Config, target: ClusterTarget) -> Step:
     version = config.resolve_kubernetes(target.kubernetes).version
     if not cloud.provides_cluster:
         return Step(StageName.PROVISION, target.id, USE, "a cluster that is there, with the Kubernetes that it has")
-    workers = config.variables(target.cloud).get("workers", 0)
+    nodes = 1 + int(config.variables(target.cloud).get("workers", 0))
     return Step(
-        StageName.PROVISION, target.id, CREATE, f"kubernetes {version} {target.arch}, {1 + int(workers)} node(s)"
+        StageName.PROVISION, target.id, CREATE, f"kubernetes {version} {target.arch}, {nodes} node{'s' * (nodes > 1)}"
     )

@@ -1,0 +1,114 @@
+"""crosscloud plan: what a run would do, seen before it does it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from pytest_crosscloud import cli, paths
+from pytest_crosscloud.build import cache
+from pytest_crosscloud.commands import plan
+from tests.samples import HEAD, write_clouds
+
+PROJECTS = """
+from pytest_crosscloud.errors import StageError
+from pytest_crosscloud.model import E2E
+
+class Picky(Strategy):
+    def resolve(self, project, ref):
+        if ref == "nowhere":
+            raise StageError("no such ref: nowhere")
+        return Ref(ref, "v1.0.0", note="newest tag" if ref == "head" else "")
+
+@hookimpl
+def crosscloud_projects():
+    return [
+        Project(name="one", build=Picky(), chart="c", e2e=E2E(build=Tests())),
+        Project(name="two", build=Picky(), chart="c", order=200),
+    ]
+
+class Tests(Strategy):
+    def fingerprint(self, project, ref, arch):
+        return "tests"
+"""
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_clouds(tmp_path / "clouds/local.py", "name='local', variables={'workers': 2}")
+    write_clouds(tmp_path / "clouds/mine.py", "name='mine', provides_cluster=False")
+    (tmp_path / "projects").mkdir()
+    (tmp_path / "projects/both.py").write_text(HEAD + PROJECTS)
+    (tmp_path / "cross-cloud.yml").write_text("kubernetes: {stable: v1.2.3}")
+    monkeypatch.setattr(paths, "data", lambda *parts: tmp_path.joinpath("none", *parts))
+    monkeypatch.setattr(cache, "is_kept", lambda key: key in ("one-v1.0.0-amd64", "tests"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def planned(capsys: pytest.CaptureFixture[str], *options: str, code: int = 0) -> list[list[str]]:
+    assert cli.main(["plan", *options]) == code
+    return [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+
+
+def test_the_graph_with_what_is_cached(capsys: pytest.CaptureFixture[str]) -> None:
+    assert planned(capsys, "--clouds=local", "--refs=stable") == [
+        ["build", "one-stable", "cached", "v1.0.0"],
+        ["build", "two-stable", "build", "v1.0.0"],
+        ["provision", "local", "create", "kubernetes v1.2.3 amd64, 3 nodes"],
+        ["deploy", "one-stable-local", "after", "build one-stable, provision local"],
+        ["deploy", "two-stable-local", "after", "build two-stable, provision local"],
+        ["e2e", "one-stable-local", "after", "deploy one-stable-local"],
+    ]
+
+
+def test_a_build_is_cached_only_with_its_e2e_container(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "is_kept", lambda key: key == "one-v1.0.0-amd64")
+    assert planned(capsys, "--projects=one", "--refs=stable")[0][2] == "build"
+
+
+def test_notes_of_refs_and_clusters_of_others(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = planned(capsys, "--clouds=mine", "--projects=one", "--refs=head")
+    assert rows[0] == ["build", "one-head", "cached", "v1.0.0 (newest tag)"]
+    assert rows[1][:3] == ["provision", "mine", "use"]
+
+
+def test_what_is_known_to_fail(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plugin = write_clouds(root / "clouds/aws.py", "name='aws', credentials=(Credential('XC_NO_SUCH', 'a key'),)")
+    plugin.write_text(plugin.read_text().replace("import Cloud,", "import Cloud, Credential,"))
+    rows = planned(capsys, "--clouds=aws", "--projects=two", "--refs=nowhere,stable", code=1)
+    assert rows[:3] == [
+        ["build", "two-nowhere", "fail", "no such ref: nowhere"],
+        ["build", "two-stable", "build", "v1.0.0"],
+        ["provision", "aws", "fail", "XC_NO_SUCH is not set: a key"],
+    ]
+
+
+def test_a_slow_network_holds_nobody_up(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    never = threading.Event()
+    monkeypatch.setattr(plan, "RESOLVE_TIMEOUT", 0.05)
+    monkeypatch.setattr(cache, "is_kept", lambda key: never.wait())
+    try:
+        rows = planned(capsys, "--projects=two", "--refs=stable")
+    finally:
+        never.set()
+    assert rows[0] == ["build", "two-stable", "unknown", "stable could not be resolved within 0 s"]
+
+
+def test_nothing_is_touched(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for variable in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(variable, str(root / variable))
+    before = sorted(path for path in root.rglob("*") if "__pycache__" not in path.parts)
+    planned(capsys, "--clouds=local")
+    assert sorted(path for path in root.rglob("*") if "__pycache__" not in path.parts) == before
+
+
+def test_a_wrong_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "--clouds=locl"]) == 4
+    assert "unknown cloud 'locl'; did you mean 'local'? known: local, mine" in capsys.readouterr().err
