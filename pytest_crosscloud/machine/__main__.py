@@ -9,17 +9,19 @@ import sys
 from pathlib import Path
 
 from ..errors import CrosscloudError
-from . import boot, disk, end, network, records
+from . import boot, disk, end, linux, network, records
 
 
 def main(argv: list[str] | None = None) -> int:
-    """:return: 0, or 1 with the reason on standard error."""
+    """:return: 0; 1 with the reason on standard error; or 130 after Ctrl-C."""
     arguments = _parser().parse_args(argv)
     try:
         arguments.run_command(arguments)
     except CrosscloudError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -95,7 +97,7 @@ def _list(arguments: argparse.Namespace) -> None:
 def _exec(arguments: argparse.Namespace) -> None:
     """Become the program: its streams and its exit code are this command's."""
     machine = records.machine(arguments.name)
-    if machine is None or not machine.pid:
+    if machine is None or linux.start_time(machine.pid) != machine.started or not machine.pid:
         raise CrosscloudError(f"no machine {arguments.name} runs", remedy="list shows those that do")
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
     environment = {key: os.environ[key] for key in ("TERM", "LANG") if key in os.environ}

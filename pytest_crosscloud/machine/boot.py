@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -37,8 +38,10 @@ def up(
     if attached is None:
         raise CrosscloudError(f"no network {network_name}", remedy="make it first: network-up")
     with records.lock(f"machine {name}"):
-        if records.machine(name) or disk.home(name).exists():
+        if records.machine(name):
             raise CrosscloudError(f"machine {name} exists", remedy="down removes it")
+        if disk.home(name).exists():
+            raise CrosscloudError(f"machine {name}: {disk.home(name)} exists", remedy="a kept disk; move it away")
         machine = Machine(name, run, network_name, address, hostname, str(disk.home(name) / "disk"))
         records.put_machine(machine)
         try:
@@ -111,14 +114,14 @@ def _enter(
 
 
 def _become_first(machine: Machine, attached: Network, user_data: str, groups: cgroups.Layout, go: int) -> NoReturn:
-    import socket
-
     root.build(machine, attached, user_data, groups)
     socket.sethostname(machine.hostname)
     with os.fdopen(go) as permission:
         if permission.read() != "go":
             os._exit(0)
     network.ip(network.inside(machine, attached))
+    for descriptor in list(Path("/proc/self/fd").iterdir()):  # terraform waits until all ends of its pipes are closed
+        _close_on_exec(int(descriptor.name))
     null = os.open("/dev/null", os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
@@ -128,3 +131,10 @@ def _become_first(machine: Machine, attached: Network, user_data: str, groups: c
         RUN_VARIABLE: machine.run,
     }
     os.execve(_SYSTEMD, [_SYSTEMD, "--system", "--show-status=no"], environment)  # noqa: S606
+
+
+def _close_on_exec(descriptor: int) -> None:
+    try:
+        os.set_inheritable(descriptor, False)
+    except OSError:  # the one that listed the others
+        return

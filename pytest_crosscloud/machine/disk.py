@@ -38,14 +38,23 @@ def create(name: str, run: str, source: Path | None) -> Path:
     return disk
 
 
-def remove(name: str, *, keep: bool = False) -> None:
-    """Remove the disk; or keep it, as nobody's: no run owns it any more."""
+def remove(disk: Path, *, keep: bool = False) -> None:
+    """Remove the disk; or keep it, without its journal, as nobody's: no run owns it any more."""
+    directory = disk.parent
     if keep:
-        (home(name) / _OWNER).unlink(missing_ok=True)
-    elif home(name).exists():
-        shutil.rmtree(home(name))
+        (directory / _OWNER).unlink(missing_ok=True)
+        shutil.rmtree(disk / JOURNAL, ignore_errors=True)
+    elif directory.exists():
+        shutil.rmtree(directory)
 
 
-def owned(run: str) -> list[str]:
-    """Names of the machines whose disks belong to the run."""
-    return sorted(owner.parent.name for owner in home("").glob(f"*/{_OWNER}") if owner.read_text() == run)
+def owned(run: str) -> list[Path]:
+    """The disks that belong to the run."""
+    return sorted(owner.parent / "disk" for owner in paths.state("machines").glob(f"*/{_OWNER}") if _reads(owner, run))
+
+
+def _reads(owner: Path, run: str) -> bool:
+    try:
+        return owner.read_text() == run
+    except FileNotFoundError:  # removed since it was listed
+        return False

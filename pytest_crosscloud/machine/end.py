@@ -30,7 +30,7 @@ def destroy(machine: Machine, *, keep_disk: bool = False) -> None:
     cgroups.kill(groups, machine.run, machine.name, first, _TIMEOUT)
     network.remove_interface(machine.veth)
     cgroups.remove(groups, machine.run, machine.name, _TIMEOUT)
-    disk.remove(machine.name, keep=keep_disk)
+    disk.remove(Path(machine.disk), keep=keep_disk)
     records.drop_machine(machine.name)
 
 
@@ -46,19 +46,22 @@ def destroy_run(run: str) -> None:
     for group in cgroups.groups_of(groups, run):
         cgroups.kill(groups, run, group.name, 0, _TIMEOUT)
         cgroups.remove(groups, run, group.name, _TIMEOUT)
-    for name in disk.owned(run):
-        disk.remove(name)
+    for orphan in disk.owned(run):
+        disk.remove(orphan)
     network.destroy_run(run)
 
 
 def leftovers(run: str) -> list[str]:
-    """What there still is of a run on this host, one line each; looked for without trusting the records."""
+    """What there still is of a run on this host, one line each; looked for without trusting the records.
+
+    Namespaces are not looked for: none has a name or is pinned, each ends with the last process in it.
+    """
     groups = cgroups.current()
     found = [f"process {pid}" for pid in sorted(cgroups.processes(groups, run) | _carriers(run))]
     found += [f"interface {name}" for name in network.interfaces(run)]
     found += [f"iptables {rule}" for _, rule in firewall.rules(run)]
     found += [f"cgroup {path}" for path in cgroups.groups_of(groups, run)]
-    found += [f"disk {disk.home(name)}" for name in disk.owned(run)]
+    found += [f"disk {path}" for path in disk.owned(run)]
     found += [f"record of machine {machine.name}" for machine in records.machines(run)]
     found += [f"record of network {record.name or record.cidr}" for record in records.networks(run)]
     found += [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +30,9 @@ _PROGRAMS = {
 
 #: Capabilities by their numbers in capability.h.
 _CAPABILITIES = {"CAP_DAC_OVERRIDE": 1, "CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_MKNOD": 27}
+
+#: Seconds for the rehearsal.
+_TIMEOUT = 30
 
 #: Bytes that a node needs on its disk: images, etcd's data and logs.
 _DISK = 3 * 2**30
@@ -97,20 +102,24 @@ def _separate_usr() -> Iterator[str]:
 
 def _rehearse() -> Iterator[str]:
     """Try what only the kernel can answer, in namespaces that end with the child process that tries it."""
-    out, report = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            _try_kernel()
-        except BaseException as error:
-            os.write(report, str(error).encode())
-        os._exit(0)
-    os.close(report)
-    with os.fdopen(out) as reports:
-        problem = reports.read()
-    os.waitpid(child, 0)
-    if problem:
-        yield f"the kernel refuses what machines need: {problem}: load the module, or use another kernel"
+    # A program of its own, because a fork is not safe in a process with threads.
+    program = f"from {__name__} import rehearse; rehearse()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, timeout=_TIMEOUT, check=False
+    )
+    if done.returncode != 0:
+        yield f"the kernel refuses what machines need: {done.stderr.strip()}: load the module, or use another kernel"
+
+
+def rehearse() -> None:
+    """Make and mount, in this process's own new namespaces, what a machine is made of.
+
+    :raises SystemExit: something is refused.
+    """
+    try:
+        _try_kernel()
+    except (OSError, CrosscloudError) as error:
+        sys.exit(str(error))
 
 
 def _try_kernel() -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from pytest_crosscloud import machine, paths
-from pytest_crosscloud.machine import disk
+from pytest_crosscloud.machine import cgroups, disk
 from pytest_crosscloud.machine.clone import clone
 
 pytestmark = [
@@ -58,19 +58,19 @@ def network(run: str) -> str:
     return cidr.rpartition(".")[0]
 
 
-def call(*arguments: str, check: bool = True) -> str:
+def call(*arguments: str, check: bool = True, command: tuple[str, ...] = COMMAND) -> str:
     """What terraform does: the command line, with pipes that it waits for."""
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 or not check, done.stderr
     return done.stdout + ("" if done.returncode == 0 else done.stderr)
 
 
-def up(run: str, name: str, address: str, tmp_path: Path, *extra: str, user_data: str = USER_DATA) -> None:
+def up(run: str, name: str, address: str, tmp_path: Path, *extra: str, command: tuple[str, ...] = COMMAND) -> None:
     file = tmp_path / f"{name}.yaml"
-    file.write_text(user_data)
+    file.write_text(USER_DATA)
     options = {"--name": name, "--network": f"{run}-net", "--address": address, "--hostname": name}
     options |= {"--user-data": str(file), "--run": run}
-    call("up", *(word for pair in options.items() for word in pair), *extra)
+    call("up", *(word for pair in options.items() for word in pair), *extra, command=command)
 
 
 def inside(name: str, *argv: str, check: bool = True) -> str:
@@ -260,6 +260,20 @@ def test_a_cloned_disk_shares_image_layers_and_no_file_that_is_written(run: str,
     up(run, f"{run}-b", f"{network}.11", tmp_path, "--disk-from", str(source))
     assert await_boot(f"{run}-b") == "running"
     assert "test.local/test:1" in inside(f"{run}-b", "ctr", "--namespace=k8s.io", "images", "list", "--quiet")
+
+
+@pytest.mark.skipif(not cgroups.current().v1, reason="this host has cgroup v2 only: all the other tests show it")
+def test_a_machine_of_a_host_that_mounts_cgroup_v2_only(run: str, network: str, tmp_path: Path) -> None:
+    """Boots on the v2 hierarchy alone. Its controllers are bound to v1 here, so this is about everything else."""
+    name = f"{run}-a"
+    mount = 'umount --lazy /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"'
+    up(run, name, f"{network}.10", tmp_path, command=("unshare", "--mount", "sh", "-c", mount, "sh", *COMMAND))
+    assert await_boot(name) == "running", call("console", name)
+    assert inside(name, "stat", "--file-system", "--format=%T", "/sys/fs/cgroup") == "cgroup2fs\n"
+    assert "0::/init.scope\n" in inside(name, "cat", "/proc/1/cgroup")
+    assert "containerd.service" in inside(name, "ls", "/sys/fs/cgroup/system.slice")
+    call("down", "--name", name)
+    assert not any(line.startswith(("process", "cgroup")) for line in machine.leftovers(run))
 
 
 def test_this_computer_passes_the_preflight_check(run: str) -> None:
