@@ -87,12 +87,17 @@ def wait_ready(
     :raises StageError: a node gave up.
     """
     api = Api(kubeconfig)
+    answer = "none"
     next_look = time.monotonic() + CONSOLE_INTERVAL
     said = f"waiting for the API server at {api.server}"
     stage.progress(said)
     try:
         while True:
-            found = _nodes(api, min(5.0, stage.remaining()))
+            found: list[dict[str, Any]] = []
+            try:
+                found = api.get("/api/v1/nodes", timeout=min(5.0, stage.remaining()))["items"]
+            except (OSError, http.client.HTTPException) as error:  # not there yet, or not yet willing
+                answer = str(error)
             ready = sum(map(is_ready, found))
             if found and ready == len(found) >= nodes:
                 return found
@@ -104,7 +109,7 @@ def wait_ready(
                 next_look = time.monotonic() + CONSOLE_INTERVAL
             time.sleep(INTERVAL)
     except DeadlineExceeded as error:
-        error.message += _tails(consoles())
+        error.message += f"\nthe API server's last refusal: {answer}{_tails(consoles())}"
         raise
     finally:
         api.close()
@@ -144,14 +149,6 @@ def standalone(kubeconfig: Path) -> str:
             error_class=ErrorClass.CONFIGURATION,
         ) from error
     return json.dumps(config, indent=2)
-
-
-def _nodes(api: Api, timeout: float) -> list[dict[str, Any]]:
-    try:
-        nodes: list[dict[str, Any]] = api.get("/api/v1/nodes", timeout)["items"]
-    except (OSError, http.client.HTTPException):  # not there yet, or not yet willing
-        return []
-    return nodes
 
 
 def _check_consoles(consoles: Mapping[str, str]) -> None:

@@ -1,0 +1,196 @@
+"""The Terraform modules: their common interface, and what modules/kubeadm renders."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pytest_crosscloud import paths
+from pytest_crosscloud.provision.bootstrap import Bootstrap
+from pytest_crosscloud.toolchain.tools import tool
+
+TERRAFORM = paths.data("terraform")
+ROOTS = sorted(path for path in TERRAFORM.iterdir() if path.is_dir() and path.name != "modules")
+
+#: As terraform/README.md lists them.
+VARIABLES = {
+    *("name", "kubernetes_version", "bundle", "workers", "arch", "pod_cidr", "service_cidr", "tags"),
+    *("bootstrap", "registries"),
+}
+OUTPUTS = {"endpoint", "nodes", "kubeconfig"}
+
+
+def blocks(module: Path, kind: str) -> dict[str, str]:
+    """Top-level blocks of a module by name, with their text."""
+    text = "\n".join(path.read_text() for path in sorted(module.glob("*.tf")))
+    return dict(re.findall(rf'^{kind} "(\w+)" {{\n(.*?)^}}$', text, re.MULTILINE | re.DOTALL))
+
+
+def normal(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+@pytest.mark.parametrize("root", ROOTS, ids=lambda path: path.name)
+def test_every_root_module_has_the_common_interface(root: Path) -> None:
+    variables = blocks(root, "variable")
+    assert variables.keys() >= VARIABLES
+    reference = blocks(TERRAFORM / "local", "variable")
+    for name in VARIABLES:
+        types = [re.search(r"type\s*=.*", normal(text)) for text in (variables[name], reference[name])]
+        assert types[0] and types[1] and types[0][0] == types[1][0], f"{name} differs from terraform/local's"
+    assert blocks(root, "output").keys() == OUTPUTS
+    assert "sensitive = true" in normal(variables["bootstrap"])
+    assert "sensitive = true" in normal(blocks(root, "output")["kubeconfig"])
+
+
+def test_the_readme_lists_the_interface() -> None:
+    listed = set(re.findall(r"^\| `(\w+)`", (TERRAFORM / "README.md").read_text(), re.MULTILINE))
+    assert listed == VARIABLES | OUTPUTS
+
+
+def test_the_modules_are_formatted() -> None:
+    done = subprocess.run([tool("terraform"), "fmt", "-check", "-recursive", TERRAFORM], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+# -- modules/kubeadm ----------------------------------------------------------------------------------------
+
+NODES = [{"name": "control-plane", "address": "192.0.2.10"}, {"name": "worker-1", "address": "192.0.2.11"}]
+
+
+@pytest.fixture(scope="module")
+def bootstrap() -> Bootstrap:
+    return Bootstrap.create()
+
+
+@pytest.fixture(scope="module")
+def user_data(tmp_path_factory: pytest.TempPathFactory, bootstrap: Bootstrap) -> dict[str, str]:
+    """What the module makes for one control plane and one worker."""
+    return render(tmp_path_factory.mktemp("kubeadm"), bootstrap, NODES)
+
+
+def render(directory: Path, bootstrap: Bootstrap, nodes: list[dict[str, str]]) -> dict[str, str]:
+    variables = {
+        "name": "xc-test",
+        "kubernetes_version": "v1.36.3",
+        "endpoint": "203.0.113.1",
+        "nodes": nodes,
+        "bundle": {
+            "binary_url": "https://b.example/node",
+            "binary_sha256": "12",
+            "images_url": "https://b.example/i.tar",
+        },
+        "bootstrap": bootstrap.for_nodes(),
+        "pod_cidr": "10.244.0.0/16",
+        "service_cidr": "10.96.0.0/16",
+        "registries": ["192.0.2.1:5000"],
+    }
+    module = {"source": str(TERRAFORM / "modules" / "kubeadm"), **variables}
+    root = {
+        "module": {"kubeadm": module},
+        "output": {"user_data": {"value": "${module.kubeadm.user_data}", "sensitive": True}},
+    }
+    (directory / "main.tf.json").write_text(json.dumps(root))
+    for command in (["init"], ["apply", "-auto-approve"]):
+        subprocess.run([tool("terraform"), *command], cwd=directory, check=True, capture_output=True)
+    state = json.loads((directory / "terraform.tfstate").read_text())
+    rendered: dict[str, str] = state["outputs"]["user_data"]["value"]
+    return rendered
+
+
+def files(text: str) -> dict[str, dict[str, str]]:
+    return {file["path"]: file for file in yaml.safe_load(text)["write_files"]}
+
+
+def documents(text: str, path: str) -> dict[str, Any]:
+    return {document["kind"]: document for document in yaml.safe_load_all(files(text)[path]["content"])}
+
+
+@pytest.mark.parametrize("node", ["control-plane", "worker-1"])
+def test_user_data_is_cloud_config(user_data: dict[str, str], node: str) -> None:
+    text = user_data[node]
+    assert text.startswith("#cloud-config\n")
+    config = yaml.safe_load(text)
+    assert config.keys() == {"write_files", "runcmd"}
+    assert config["runcmd"] == [["/etc/crosscloud/node.sh"]]
+    for file in config["write_files"]:
+        secret = "PRIVATE KEY" in file["content"] or "key-data" in file["content"] or "token" in file["content"]
+        assert file["permissions"] == "0600" or not secret, f"{file['path']} can be read by all"
+
+
+def test_user_data_passes_cloud_inits_own_schema(user_data: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "user-data"
+    path.write_text(user_data["control-plane"])
+    done = subprocess.run(["cloud-init", "schema", "--config-file", path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_cloud_is_known_to_the_module() -> None:
+    module = TERRAFORM / "modules" / "kubeadm"
+    text = "\n".join(path.read_text() for path in module.rglob("*") if path.is_file())
+    assert not re.findall(r"(?i)aws|ec2|azure|gce|google|equinix|openstack|vsphere|oci|huawei|alibaba", text)
+
+
+def test_a_worker_has_no_private_key_of_the_cluster(user_data: dict[str, str], bootstrap: Bootstrap) -> None:
+    contents = "".join(file["content"] for file in files(user_data["worker-1"]).values())
+    assert bootstrap.ca.certificate in contents
+    for pair in (bootstrap.ca, bootstrap.etcd_ca, bootstrap.front_proxy_ca, bootstrap.service_account, bootstrap.admin):
+        assert pair.key not in contents
+
+
+def test_the_control_plane_has_its_pki_where_kubeadm_looks(user_data: dict[str, str], bootstrap: Bootstrap) -> None:
+    written = files(user_data["control-plane"])
+    assert written["/etc/kubernetes/pki/ca.key"]["content"] == bootstrap.ca.key
+    assert written["/etc/kubernetes/pki/etcd/ca.crt"]["content"] == bootstrap.etcd_ca.certificate
+    assert written["/etc/kubernetes/pki/sa.pub"]["content"] == bootstrap.service_account.certificate
+
+
+def test_kubeadm_configuration(user_data: dict[str, str], bootstrap: Bootstrap) -> None:
+    init = documents(user_data["control-plane"], "/etc/crosscloud/kubeadm-init.yaml")
+    assert {document["apiVersion"] for document in init.values()} == {
+        "kubeadm.k8s.io/v1beta4",
+        "kubelet.config.k8s.io/v1beta1",
+    }
+    assert init["InitConfiguration"]["bootstrapTokens"][0]["token"] == bootstrap.token
+    assert "203.0.113.1" in init["ClusterConfiguration"]["apiServer"]["certSANs"]
+    join = documents(user_data["worker-1"], "/etc/crosscloud/kubeadm-join.yaml")["JoinConfiguration"]
+    assert join["discovery"]["tlsBootstrapToken"] == bootstrap.token
+
+
+def test_with_workers_the_control_plane_takes_no_pods(
+    user_data: dict[str, str], bootstrap: Bootstrap, tmp_path: Path
+) -> None:
+    init = documents(user_data["control-plane"], "/etc/crosscloud/kubeadm-init.yaml")
+    assert init["InitConfiguration"]["nodeRegistration"]["taints"][0]["effect"] == "NoSchedule"
+    alone = render(tmp_path, bootstrap, NODES[:1])["control-plane"]
+    init = documents(alone, "/etc/crosscloud/kubeadm-init.yaml")
+    assert init["InitConfiguration"]["nodeRegistration"]["taints"] == []
+
+
+def test_each_node_routes_to_the_pods_of_the_others(user_data: dict[str, str]) -> None:
+    for node, own, route in (
+        ("control-plane", "10.244.0.0/24", "10.244.1.0/24=192.0.2.11"),
+        ("worker-1", "10.244.1.0/24", "10.244.0.0/24=192.0.2.10"),
+    ):
+        written = files(user_data[node])
+        assert f"ROUTES='{route}'\n" in written["/etc/crosscloud/node.env"]["content"]
+        network = json.loads(written["/etc/cni/net.d/10-pods.conflist"]["content"])
+        assert network["plugins"][0]["ipam"]["ranges"] == [[{"subnet": own}]]
+
+
+def test_plain_http_registries(user_data: dict[str, str]) -> None:
+    hosts = files(user_data["worker-1"])["/etc/containerd/certs.d/192.0.2.1:5000/hosts.toml"]["content"]
+    assert '[host."http://192.0.2.1:5000"]' in hosts
+
+
+def test_user_data_fits_where_it_is_taken_gzipped(user_data: dict[str, str]) -> None:
+    """AWS takes 16 KiB of user-data, which cloud-init takes gzipped too."""
+    import gzip
+
+    assert all(len(gzip.compress(text.encode())) < 12_000 for text in user_data.values())
