@@ -1,8 +1,7 @@
-"""Keeps what was built: an unchanged input is not built again, whichever registry the run uses.
+"""Keeps what was built: an unchanged input is not built again.
 
-Under the cache directory, per fingerprint, one folder with an OCI image layout per image. It appears by a rename
-when it is complete, under a lock that the system frees when its holder dies: two runs at once build one thing once,
-and a build that was killed leaves nothing that counts.
+Under the cache directory there is one folder per fingerprint, with an OCI image layout per image; from it images are
+pushed to whichever registry lacks them.
 """
 
 from __future__ import annotations
@@ -11,23 +10,21 @@ import errno
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .. import paths
 from ..errors import StageError
 from ..model import Pin
 from ..stage import StageContext
+from ..toolchain.cached import made
 from .distribution import Repository
 from .images import Layout
 
-if TYPE_CHECKING:
-    from filelock import FileLock
-
 #: Part of every fingerprint; changed when the same inputs would give another image than before.
 _GENERATION = 1
+
+_KIND = "builds"
 
 
 def fingerprint(*inputs: object) -> str:
@@ -50,7 +47,7 @@ def pinned(
     tag: str,
     make: Callable[[Path], None],
 ) -> tuple[tuple[Pin, ...], bool]:
-    """Make images, or find them made; push them; return their pins, and whether they were there.
+    """Make images, or find them made; push them; return their pins, and whether nothing had to be made.
 
     :param key: the fingerprint.
     :param images: repository path in the registry, by the pin's name.
@@ -58,58 +55,24 @@ def pinned(
     :raises StageError: ``make`` failed, the registry does not take the images, or the disk is full.
     """
     folder = _folder(key)
-    with alone(stage, key, "another build of the same"):
-        found = is_kept(key)
-        if not found:
-            # Whoever held the lock before is done or dead: what lies about here is nobody's.
-            partial = folder.with_name(f"{folder.name}.partial")
-            for leftover in (partial, folder):
-                shutil.rmtree(leftover, ignore_errors=True)
-            partial.mkdir(parents=True)
-            try:
-                make(partial)
-                partial.rename(folder)
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                    raise
-                raise StageError(f"no space left in {folder.parent}", remedy="free some disk space") from error
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-        pins = []
-        for name, path in images.items():
-            repository = Repository(registry, path)
-            stage.progress(f"pushing {path}")
-            digest = repository.push(Layout(folder / path), tag)
-            stage.write(f"{repository}:{tag} {digest}")
-            pins.append(Pin(name=name, image=str(repository), tag=tag, digest=digest))
-    return tuple(pins), found
-
-
-@contextmanager
-def alone(stage: StageContext, name: str, other: str) -> Iterator[None]:
-    """Hold a lock over all runs of this user, waiting for it until the stage's deadline."""
-    from filelock import FileLock  # late: it imports asyncio, and plugins that declare projects import this module
-
-    path = paths.cache("builds", f"{name}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    if not _acquired(lock):
-        stage.wait_until(lambda: _acquired(lock), f"{other} to finish")
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _acquired(lock: FileLock) -> bool:
-    from filelock import Timeout
-
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return False
-    return True
+    kept = is_kept(key)
+    if not kept:
+        shutil.rmtree(folder, ignore_errors=True)  # it lost a file
+        try:
+            made(stage, _KIND, key, ", ".join(images.values()), make)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise StageError(f"no space left in {folder.parent}", remedy="free some disk space") from error
+    pins = []
+    for name, path in images.items():
+        repository = Repository(registry, path)
+        stage.progress(f"pushing {path}")
+        digest = repository.push(Layout(folder / path), tag)
+        stage.write(f"{repository}:{tag} {digest}")
+        pins.append(Pin(name=name, image=str(repository), tag=tag, digest=digest))
+    return tuple(pins), kept
 
 
 def _folder(key: str) -> Path:
-    return paths.cache("builds", key)
+    return paths.cache(_KIND, key)

@@ -7,11 +7,15 @@ import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from .. import paths
 from ..errors import StageError
 from ..model import Artifacts, BuildRequest, ErrorClass, Pin, Project, Ref
 from ..stage import StageContext
@@ -182,10 +186,34 @@ def wrapper(go_mod: Mapping[str, Any], version: str) -> str:
 def _compile(
     stage: StageContext, directory: Path, package: str, program: Path, arch: str, ldflags: str, tags: str = ""
 ) -> None:
-    # Two builds share most of their packages through Go's build cache, and one of them keeps every core busy:
-    # side by side they would compile the same packages twice.
-    with cache.alone(stage, "go", "another Go build"):
+    with _one_at_a_time(stage):
         go_build(stage, directory, package, program, arch=arch, ldflags=ldflags, tags=tags)
+
+
+@contextmanager
+def _one_at_a_time(stage: StageContext) -> Iterator[None]:
+    """Hold the lock of Go builds, over all runs of this user.
+
+    Two builds share most of their packages through Go's build cache, and one of them keeps every core busy: side by
+    side they would compile the same packages twice.
+    """
+    path = paths.cache("builds", "go.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+
+    def acquired() -> bool:
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        return True
+
+    if not acquired():
+        stage.wait_until(acquired, "another Go build")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _program_name(module: str, package: str) -> str:

@@ -12,7 +12,6 @@ import ipaddress
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -26,7 +25,8 @@ from typing import Any
 from .. import paths
 from ..errors import StageError
 from ..model import ErrorClass
-from ..stage import RUN_VARIABLE
+from ..run import processes
+from ..stage import RESOURCE_VARIABLE, RUN_VARIABLE
 
 #: Where the registries of runs listen with root: addresses for tests (RFC 2544) that no real network uses.
 NETWORK = ipaddress.ip_network("198.18.0.0/20")
@@ -34,8 +34,11 @@ NETWORK = ipaddress.ip_network("198.18.0.0/20")
 #: The first port that is tried, and how many after it.
 PORT, PORTS = 5000, 50
 
-#: Seconds that a registry gets to answer, and to end.
+#: Seconds that a registry gets to answer.
 DEADLINE = 15.0
+
+#: Kind and name under which a run's registry is recorded in the store; its process carries them.
+RESOURCE = "registry/registry"
 
 _RUN_HEADER = "X-Crosscloud-Run"
 
@@ -54,7 +57,7 @@ def start(
     """Start a registry for ``run`` and wait until it answers.
 
     :param directory: of the run: its configuration and its log go here.
-    :param record: called with the spec for ``release`` before anything is made, and again with all of it.
+    :param record: called with the spec for ``release``, before anything is made.
     :param storage: where images are kept, by default in the cache.
     :raises StageError: it is not installed, or does not come up.
     """
@@ -68,17 +71,19 @@ def start(
     storage = storage or paths.cache("registry")
     for needed in (storage, directory):
         needed.mkdir(parents=True, exist_ok=True)
-    spec: dict[str, Any] = {"run": run, "label": _label(run)}
+    spec = {"run": run}
     record(spec)
     try:
-        address = _claim_address(spec["label"], start=run) if os.geteuid() == 0 else "127.0.0.1"
+        address = _claim_address(run) if os.geteuid() == 0 else "127.0.0.1"
         for port in _free_ports(address):
-            process = _spawn(program, run, directory, storage, f"{address}:{port}")
-            spec = {**spec, "pid": process.pid, "started": _start_time(process.pid)}
-            record(spec)
-            if _answers(process, run, f"{address}:{port}"):
-                return Registry(f"{address}:{port}", spec)
-        raise StageError(f"the registry did not come up on {address}: {_why(directory)}")
+            host = f"{address}:{port}"
+            _spawn(program, run, directory, storage, host)
+            if _answers(run, host):
+                return Registry(host, spec)
+            why = _last_words(directory)
+            if "address already in use" not in why:
+                break
+        raise StageError(f"the run's registry did not come up on {address}: {why}")
     except BaseException:
         release(spec)
         raise
@@ -89,9 +94,10 @@ def release(spec: Mapping[str, Any]) -> None:
 
     :raises StageError: it does not end.
     """
-    if (pid := spec.get("pid")) and _start_time(pid) == spec["started"]:
-        _end(pid, spec["started"])
-    for address in _addresses(spec["label"]):
+    run = spec["run"]
+    if left := processes.end_all(lambda: processes.of_resource(run, RESOURCE)):
+        raise StageError(f"the run's registry (process {left[0].pid}) does not end")
+    for address in _addresses(_label(run)):
         subprocess.run(["ip", "address", "del", f"{address}/32", "dev", "lo"], check=False, capture_output=True)
 
 
@@ -103,14 +109,14 @@ def _label(run: str) -> str:
     return f"lo:{hashlib.sha256(run.encode()).hexdigest()[:12]}"
 
 
-def _claim_address(label: str, start: str) -> str:
+def _claim_address(run: str) -> str:
     """Add a free address to ``lo``. The kernel refuses one that is there, so two runs cannot take the same."""
     hosts = NETWORK.num_addresses - 2
-    offset = int(hashlib.sha256(start.encode()).hexdigest(), 16)
+    offset = int(hashlib.sha256(run.encode()).hexdigest(), 16)
     error = ""
     for step in range(hosts):
         address = str(NETWORK[1 + (offset + step) % hosts])
-        command = ["ip", "address", "add", f"{address}/32", "dev", "lo", "label", label]
+        command = ["ip", "address", "add", f"{address}/32", "dev", "lo", "label", _label(run)]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode == 0:
             return address
@@ -147,7 +153,7 @@ def _free_ports(address: str) -> Iterator[int]:
 # -- its process ------------------------------------------------------------------------------------------------
 
 
-def _spawn(program: str, run: str, directory: Path, storage: Path, address: str) -> subprocess.Popen[bytes]:
+def _spawn(program: str, run: str, directory: Path, storage: Path, host: str) -> None:
     config = {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},
@@ -156,26 +162,27 @@ def _spawn(program: str, run: str, directory: Path, storage: Path, address: str)
             "filesystem": {"rootdirectory": str(storage)},
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
-        "http": {"addr": address, "headers": {_RUN_HEADER: [run]}},
+        "http": {"addr": host, "headers": {_RUN_HEADER: [run]}},
     }
     path = directory / "registry.yml"
     path.write_text(json.dumps(config))  # JSON is YAML
     with (directory / "registry.log").open("wb") as log:
-        return subprocess.Popen(
-            [program, "serve", str(path)],
-            env={**os.environ, RUN_VARIABLE: run},
+        # setsid parts it from us: it may outlive this process, and its exit code is nobody's.
+        subprocess.run(
+            ["setsid", "--fork", program, "serve", str(path)],
+            env={**os.environ, RUN_VARIABLE: run, RESOURCE_VARIABLE: RESOURCE},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,
+            check=True,
         )
 
 
-def _answers(process: subprocess.Popen[bytes], run: str, host: str) -> bool:
+def _answers(run: str, host: str) -> bool:
     """Wait until it answers. False: it ended, as it does when another process took the port first."""
     limit = time.monotonic() + DEADLINE
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while process.poll() is None:
+    while processes.of_resource(run, RESOURCE):
         try:
             with opener.open(f"http://{host}/v2/", timeout=DEADLINE) as answer:
                 if answer.headers[_RUN_HEADER] == run:
@@ -190,42 +197,6 @@ def _answers(process: subprocess.Popen[bytes], run: str, host: str) -> bool:
     return False
 
 
-def _why(directory: Path) -> str:
+def _last_words(directory: Path) -> str:
     lines = (directory / "registry.log").read_text(errors="replace").strip().splitlines()
     return lines[-1] if lines else "it said nothing"
-
-
-def _end(pid: int, started: str) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return
-        limit = time.monotonic() + DEADLINE / 2
-        while time.monotonic() < limit:
-            _reap(pid)
-            if _start_time(pid) != started:
-                return
-            time.sleep(0.02)
-    raise StageError(f"the run's registry (process {pid}) does not end")
-
-
-def _reap(pid: int) -> None:
-    """Collect the exit code, if it is our child: a zombie still has its start time."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
-
-
-def _start_time(pid: int) -> str:
-    """When a process started, in clock ticks since boot (proc(5), field 22); empty: it is no more.
-
-    With the pid it names one process for good, where a pid alone is given to another one later.
-    """
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    state, *fields = text.rpartition(")")[2].split()
-    return "" if state == "Z" else fields[18]

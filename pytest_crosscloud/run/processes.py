@@ -83,6 +83,12 @@ def of_run(run: str) -> list[Process]:
     )
 
 
+def of_resource(run: str, resource: str) -> list[Process]:
+    """Processes that a recorded resource of ``run`` consists of; ``resource`` is its ``kind/name``."""
+    wanted = {f"{RUN_VARIABLE}={run}".encode(), f"{RESOURCE_VARIABLE}={resource}".encode()}
+    return _search(lambda variables: wanted <= set(variables))
+
+
 def of_reaper(run: str) -> list[Process]:
     """The run's reaper, if that is another process than this, and what it started."""
     return _search(lambda variables: f"{REAPER_VARIABLE}={run}".encode() in variables)
