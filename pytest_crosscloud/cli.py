@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -50,9 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser(arguments).parse_args(arguments)
         code: int = args.main(args)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read the output has gone (| head): the interpreter must not fail on its last flush either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read the output has gone (| head), and has what it wanted
         return EXIT_PIPE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

@@ -11,6 +11,7 @@ import pytest
 from pytest_crosscloud import cli
 from pytest_crosscloud.commands import listing
 from pytest_crosscloud.errors import ConfigurationError, CrosscloudError
+from tests.samples import write_clouds
 
 CROSSCLOUD = [sys.executable, "-c", "import sys; from pytest_crosscloud.cli import main; sys.exit(main())"]
 
@@ -70,6 +71,7 @@ def test_how_a_command_ends(
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    write_clouds(tmp_path / "clouds/many.py", *(f"name='cloud-{number}'" for number in range(500)))
     with subprocess.Popen(
         [*CROSSCLOUD, "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
     ) as process:

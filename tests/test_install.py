@@ -1,0 +1,96 @@
+"""The ways to install: the built wheel in an empty directory, and a third party's package beside it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+EXAMPLE = REPOSITORY / "examples/pytest-crosscloud-example"
+
+
+def install(project: Path, site: Path, dist: Path) -> Path:
+    """Build a project's wheel and unpack it into ``site``, as an installer does; return ``site``."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(dist)]
+    subprocess.run(build, cwd=project, capture_output=True, timeout=120, check=True)
+    [wheel] = dist.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    return site
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of packages with the example's in it."""
+    folder = tmp_path_factory.mktemp("example")
+    return install(EXAMPLE, folder / "site", folder / "dist")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of packages with pytest-crosscloud's own wheel in it, before the checkout that is installed too."""
+    folder = tmp_path_factory.mktemp("wheel")
+    return install(REPOSITORY, folder / "site", folder / "dist")
+
+
+def run(folder: Path, *arguments: str, sites: tuple[Path, ...] = ()) -> list[str]:
+    """Run a module in ``folder`` with packages of ``sites``; return the lines of its output."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sites))}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    return done.stdout.splitlines()
+
+
+def listed(folder: Path, *sites: Path) -> dict[str, str]:
+    """Where ``crosscloud list`` says each cloud and project is declared."""
+    script = "import sys; from pytest_crosscloud.cli import main; sys.exit(main(['list']))"
+    rows = [line.split("\t") for line in run(folder, "-c", script, sites=sites)]
+    return {row[1]: row[-1] for row in rows}
+
+
+def test_a_third_partys_package_beside(example: Path, tmp_path: Path) -> None:
+    found = listed(tmp_path, example)
+    assert found["lab"] == found["httpbin"] == str(example / "pytest_crosscloud_example/__init__.py")
+    assert {"local", "coredns"} <= found.keys(), "the bundled ones are there too"
+    assert "lab" not in listed(tmp_path)
+
+
+def test_the_examples_chart_travels_with_it(example: Path) -> None:
+    assert (example / "pytest_crosscloud_example/chart/templates/all.yaml").is_file()
+
+
+def test_the_wheel_in_an_empty_directory(wheel: Path, example: Path, tmp_path: Path) -> None:
+    found = listed(tmp_path, wheel, example)
+    data = wheel / "pytest_crosscloud/_data"
+    assert found["local"] == str(data / "clouds/local.py")
+    assert found["coredns"] == str(data / "projects/coredns/__init__.py")
+    assert "lab" in found
+    assert (data / "charts/coredns/Chart.yaml").is_file()
+    assert (data / "terraform/local/main.tf").is_file()
+
+
+def test_pytest_collects_the_bundled_suite_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    options = ("-q", "--collect-only", "-p", "no:cacheprovider", "--clouds=local", "--projects=coredns")
+    lines = run(tmp_path, "-m", "pytest", *options, sites=(wheel,))
+    collected = [line.rpartition("::")[2] for line in lines if "::" in line]
+    assert collected == [
+        "test_build[coredns-stable]",
+        "test_build[coredns-head]",
+        "test_provision[local]",
+        "test_e2e[coredns-stable-local]",
+        "test_e2e[coredns-head-local]",
+    ]
+    assert list(tmp_path.iterdir()) == []
