@@ -52,6 +52,7 @@ def main(args: argparse.Namespace) -> int:
         for run in runs:
             if whole or standing(store, run) == Standing.ORPHANED:
                 _clean(store, run, kept=whole, say=say)
+        runs = [record for run in runs if (record := store.run(run.id))]  # they have changed
         return _report(store, runs, kept=whole, as_json=args.json)
     finally:
         store.close()

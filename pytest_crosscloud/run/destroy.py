@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,10 +96,13 @@ DESTROYERS: Mapping[str, Callable[[Resource, Owner], None]] = {
 class Destruction:
     """Destroys resources of one run in threads; what became of each is in the store."""
 
-    def __init__(self, store: Path, owner: Owner, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, store: Path, owner: Owner, say: Callable[[str], None], backoff: Sequence[float] | None = None
+    ) -> None:
         self._store = store
         self._owner = owner
         self._say = say
+        self._backoff = BACKOFF if backoff is None else backoff
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="destroy")
         self._futures: dict[tuple[str, str], Future[None]] = {}
 
@@ -118,7 +121,7 @@ class Destruction:
         store = Store(self._store)
         what = (resource.run, resource.kind, resource.name)
         try:
-            for pause in (*BACKOFF, None):
+            for pause in (*self._backoff, None):
                 started = time.monotonic()
                 self._say(f"destroying {resource.kind} {resource.name}")
                 try:

@@ -101,11 +101,15 @@ class Store:
         self._db.execute("UPDATE runs SET finished = ? WHERE id = ?", (time.time(), run))
 
     def run(self, run: str) -> RunRecord | None:
-        return next((record for record in self.runs() if record.id == run), None)
+        return next(iter(self._runs("WHERE id = ?", run)), None)
 
     def runs(self) -> list[RunRecord]:
         """All runs, oldest first."""
-        rows = self._db.execute("SELECT id, started, finished, pid, record FROM runs ORDER BY started")
+        return self._runs()
+
+    def _runs(self, where: str = "", *values: str) -> list[RunRecord]:
+        query = f"SELECT id, started, finished, pid, record FROM runs {where} ORDER BY started"  # noqa: S608
+        rows = self._db.execute(query, values)
         return [RunRecord(id_, started, finished, pid, json.loads(text)) for id_, started, finished, pid, text in rows]
 
     # -- stages ---------------------------------------------------------------------------------------------

@@ -1,0 +1,119 @@
+"""``crosscloud clean``: what it lists, what it destroys, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_crosscloud import cli
+from pytest_crosscloud.run import processes
+from tests.run.standin import World, eventually
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    world = World(tmp_path / "root")
+    yield world
+    world.store.close()
+
+
+@pytest.fixture
+def dead() -> int:
+    """A pid that no process has."""
+    child = subprocess.Popen(["true"])
+    child.wait()
+    return child.pid
+
+
+def test_what_a_killed_run_and_its_killed_reaper_left_is_destroyed(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    controller, run = world.controller()
+    eventually(world.clusters, "the first cluster")
+    for process in processes.of_reaper(run):
+        processes.send(process, signal.SIGKILL)
+    controller.kill()
+    controller.wait()
+
+    assert cli.main(["clean", "--dry-run"]) == 0
+    assert f"{run}-0" in capsys.readouterr().out
+    assert world.clusters(), "a dry run destroys nothing"
+
+    assert cli.main(["clean"]) == 0
+    assert world.is_gone(run)
+    assert "nothing is left behind" in capsys.readouterr().out
+    assert cli.main(["clean"]) == 0
+
+
+def test_runs_that_live_and_what_is_kept_are_left_alone(world: World, dead: int) -> None:
+    living = world.new_run()
+    world.create_cluster(living, "living")
+    over = world.new_run(dead)
+    world.create_cluster(over, "kept", state="kept", expires=time.time() + 60)
+    world.create_cluster(over, "expired", state="kept", expires=time.time() - 1)
+
+    assert cli.main(["clean"]) == 0
+
+    assert world.clusters() == {"living", "kept"}
+
+
+def test_a_given_run_is_destroyed_with_what_it_keeps(world: World, dead: int) -> None:
+    over, other = world.new_run(dead), world.new_run(dead)
+    world.create_cluster(over, "kept", state="kept", expires=time.time() + 60)
+    world.create_cluster(other, "other")
+    assert cli.main(["clean", "--run", over]) == 0
+    assert world.clusters() == {"other"}
+
+
+def test_a_run_that_lives_is_ended_only_when_told_to(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    controller, run = world.controller()
+    eventually(world.clusters, "the first cluster")
+    assert cli.main(["clean", "--all"]) == cli.EXIT_USAGE
+    assert "--yes" in capsys.readouterr().err
+    assert controller.poll() is None
+    assert cli.main(["clean", "--all", "--yes"]) == 0
+    assert controller.wait(10) != 0
+    assert world.is_gone(run)
+
+
+def test_a_recycled_pid_does_not_make_a_run_alive(world: World) -> None:
+    run = world.new_run()
+    world.create_cluster(run, "left")
+    world.store._db.execute("UPDATE runs SET started = started - 864000")  # long before this process was
+    assert cli.main(["clean"]) == 0
+    assert world.clusters() == set()
+
+
+def test_what_cannot_be_destroyed_is_named_with_its_reason(
+    world: World, dead: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_crosscloud.run.destroy.BACKOFF", (0,))
+    run = world.new_run(dead)
+    world.create_cluster(run, "stuck")
+    (world.root / "fail-stuck").write_text("99")
+    assert cli.main(["clean"]) == 1
+    assert "cluster stuck is not destroyed: the cloud says no" in capsys.readouterr().err
+    (world.root / "fail-stuck").unlink()
+    assert cli.main(["clean"]) == 0
+    assert world.clusters() == set()
+
+
+def test_json_lists_runs_and_what_they_own(world: World, dead: int, capsys: pytest.CaptureFixture[str]) -> None:
+    run = world.new_run(dead)
+    world.create_cluster(run, "one", state="kept", expires=9e9)
+    assert cli.main(["clean", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)["runs"]
+    assert (listed["run"], listed["is"]) == (run, "kept")
+    assert listed["resources"] == [{"kind": "cluster", "name": "one", "state": "kept", "expires": 9e9, "error": ""}]
+
+
+def test_an_unknown_run_is_a_usage_error(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["clean", "--run", "nope"]) == cli.EXIT_USAGE
+    assert "no run 'nope'" in capsys.readouterr().err
