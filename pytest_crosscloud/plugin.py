@@ -6,11 +6,14 @@ what a run needs is imported when the command line selects one.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from .run.pipeline import Pipeline
     from .run.session import Session
 
@@ -19,6 +22,9 @@ _CELL_FIXTURES = {"release", "e2e"}
 _BUILD_FIXTURE = "artifacts"
 _CLUSTER_FIXTURE = "cluster"
 _TARGET = "crosscloud_target"
+
+#: A duplicate of the standard output that pytest was started with.
+terminal_fd = pytest.StashKey[int]()
 
 _session = pytest.StashKey["Session"]()
 
@@ -43,9 +49,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--registry", metavar="HOST", help="push images to this registry; default: one for the run")
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    # Before pytest's capture takes it: stages report while tests run, in this process too.
+    if _selected(early_config):
+        early_config.stash[terminal_fd] = os.dup(1)
+    return (yield)
+
+
 def _selected(config: pytest.Config) -> bool:
     """Whether the command line selects a matrix. Without it we only explain ourselves in skips."""
-    return bool(config.getoption("--clouds") or config.getoption("--projects"))
+    options = config.known_args_namespace
+    return bool(options.clouds or options.projects)
 
 
 def _get_session(config: pytest.Config) -> Session:

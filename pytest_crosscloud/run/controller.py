@@ -10,6 +10,7 @@ import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ import pytest
 from .. import report
 from ..errors import ConfigurationError, CrosscloudError, StageError
 from ..model import Failure, Ref, StageName, StageResult, Status
+from ..plugin import terminal_fd
 from ..report import terminal
 from ..report.terminal import Live
 from ..stage import RUN_VARIABLE
@@ -158,7 +160,9 @@ class Controller:
             self._problems += self._reaper.finish(write)
         run.store.finish_run(run.id)
         self._report(run)
-        if self._problems and session.exitstatus == pytest.ExitCode.OK:
+        # Nothing is green that did not run, whatever the tests made of it.
+        red = any(result.status != Status.SUCCESS for result in run.store.results(run.id).values())
+        if session.exitstatus == pytest.ExitCode.OK and (red or self._problems):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _report(self, run: Run) -> None:
@@ -179,6 +183,8 @@ class Controller:
         terminalreporter.write(
             terminal.table(self._run.summary(), self._run.out, color=terminalreporter.hasmarkup, width=width)
         )
+        for line in _kept(self._run):
+            terminalreporter.write_line(line, yellow=True)
         for problem in (*self._session.plugins.problems, *self._problems):
             terminalreporter.write_line(str(problem), yellow=True)
 
@@ -189,8 +195,13 @@ class Watcher(threading.Thread):
     def __init__(self, run: Run, config: pytest.Config) -> None:
         super().__init__(name="crosscloud-watcher", daemon=True)
         self._run = run
-        self._terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
-        self._live = Live(self.write_line, color=bool(self._terminal and self._terminal.hasmarkup))
+        self._fd = config.stash[terminal_fd]
+        reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+        if reporter and config.get_verbosity() <= 0:
+            # Whole lines about stages, instead of file names, dots and percentages between them.
+            reporter.showfspath = False
+            reporter._show_progress_info = False
+        self._live = Live(self.write_line, color=bool(reporter and reporter.hasmarkup))
         self._stopping = threading.Event()
         self._told: set[str] = set()
 
@@ -216,10 +227,9 @@ class Watcher(threading.Thread):
         self.join(10)
 
     def write_line(self, line: str) -> None:
-        """Print a whole line, on a line of its own."""
-        if self._terminal is not None:
-            self._terminal.ensure_newline()
-            self._terminal.write_line(line)
+        """Print a whole line, past pytest's capture; in one write, so that it is not torn."""
+        with suppress(OSError):  # the terminal may be gone
+            os.write(self._fd, f"{line}\n".encode())
 
     def _tell(self, result: StageResult) -> None:
         hook = self._run.plugins.hook
@@ -254,6 +264,16 @@ def _has_failure(run: Run, cluster: str) -> bool:
     return any(
         result.target in targets and result.status == Status.FAILED for result in run.store.results(run.id).values()
     )
+
+
+def _kept(run: Run) -> list[str]:
+    """How to reach what ``--keep-failed`` kept, and for how long it is there."""
+    return [
+        f"kept until {time.strftime('%H:%M', time.localtime(resource.expires))}: {resource.kind} {resource.name}  "
+        f"KUBECONFIG={resource.spec['directory']}/kubeconfig  crosscloud clean --run {run.id} destroys it"
+        for resource in run.store.resources(run.id)
+        if resource.state == "kept"
+    ]
 
 
 def _resolve(session: Session) -> tuple[dict[str, Ref], list[StageResult]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -10,11 +10,16 @@ from ..model import Artifacts, BuildTarget, Cell, Cluster, ClusterTarget, E2ERes
 from .stages import NotApplicable, StageFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .stages import Engine
+
+_Target = TypeVar("_Target")
+_Product = TypeVar("_Product")
 
 
 class Pipeline:
-    """One target's stages. A stage that failed fails the test; what depends on it is skipped as n/a."""
+    """One target's stages. A stage of the target that failed fails the test; one upstream makes it n/a, a skip."""
 
     def __init__(self, engine: Engine, target: Cell | BuildTarget | ClusterTarget) -> None:
         self._engine = engine
@@ -23,38 +28,30 @@ class Pipeline:
     def artifacts(self) -> Artifacts:
         target = self.target.build if isinstance(self.target, Cell) else self.target
         assert isinstance(target, BuildTarget)
-        try:
-            return self._engine.artifacts(target)
-        except StageFailed as failed:
-            self._end(failed)
+        return self._call(self._engine.artifacts, target)
 
     def cluster(self) -> Cluster:
         target = self.target.cluster if isinstance(self.target, Cell) else self.target
         assert isinstance(target, ClusterTarget)
-        try:
-            return self._engine.cluster(target)
-        except StageFailed as failed:
-            self._end(failed)
+        return self._call(self._engine.cluster, target)
 
     def release(self) -> Release:
         assert isinstance(self.target, Cell)
-        try:
-            return self._engine.release(self.target)
-        except (StageFailed, NotApplicable) as error:
-            self._end(error)
+        return self._call(self._engine.release, self.target)
 
     def e2e(self) -> E2EResult:
         assert isinstance(self.target, Cell)
+        return self._call(self._engine.e2e, self.target)
+
+    def _call(self, stage: Callable[[_Target], _Product], target: _Target) -> _Product:
+        error: StageFailed | NotApplicable
         try:
-            return self._engine.e2e(self.target)
-        except (StageFailed, NotApplicable) as error:
-            self._end(error)
-
-    def _end(self, error: StageFailed | NotApplicable) -> NoReturn:
-        """A stage that this test is about fails it; one that it only depends on makes it n/a."""
-        if isinstance(error, NotApplicable) or not self._is_own(error):
-            pytest.skip(str(error) if isinstance(error, NotApplicable) else f"n/a: {error}")
-        pytest.fail(str(error), pytrace=False)
-
-    def _is_own(self, failed: StageFailed) -> bool:
-        return failed.result.target == self.target.id
+            return stage(target)
+        except StageFailed as failed:
+            error = failed
+        except NotApplicable as not_applicable:
+            error = not_applicable
+        # Out of the except block: a person is shown what went wrong, not two exceptions.
+        if isinstance(error, StageFailed) and error.result.target == self.target.id:
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error) if isinstance(error, NotApplicable) else f"n/a: {error}")

@@ -154,14 +154,14 @@ class Engine:
     def e2e(self, cell: Cell) -> E2EResult:
         """Run the project's e2e container on the cell's release, or say how it ended in this run.
 
-        :raises StageFailed: it failed, or could not be run.
-        :raises NotApplicable: a stage before it failed.
+        :raises StageFailed: it failed, or the deploy did.
+        :raises NotApplicable: build or provision failed.
         """
         try:
             release = self.release(cell)
         except StageFailed as failed:
             self._not_applicable(StageName.E2E, cell.id, failed.result)
-            raise NotApplicable(stage_key(StageName.E2E, cell.id), failed.result) from None
+            raise
         artifacts, cluster = self._upstream(cell)
 
         def make(stage: StageContext) -> Outcome:
