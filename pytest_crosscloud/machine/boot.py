@@ -114,7 +114,7 @@ def _enter(
 
 
 def _become_first(machine: Machine, attached: Network, user_data: str, groups: cgroups.Layout, go: int) -> NoReturn:
-    root.build(machine, attached, user_data, groups)
+    root.build(machine, user_data, groups)
     socket.sethostname(machine.hostname)
     with os.fdopen(go) as permission:
         if permission.read() != "go":

@@ -21,7 +21,7 @@ _SNAPSHOTTER = _CONTAINERD / "io.containerd.snapshotter.v1.overlayfs"
 #: snapshots.KindCommitted of containerd.
 _COMMITTED = b"\x03"
 
-_FICLONE = 0x40049409  # ioctl_ficlonerange(2)
+_FICLONE = 0x40049409  # ioctl_ficlone(2)
 
 
 def clone(source: Path, target: Path) -> None:

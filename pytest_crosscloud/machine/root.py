@@ -7,38 +7,11 @@ import stat
 from pathlib import Path
 
 from .. import paths
-from . import cgroups, disk, linux
-from .records import Machine, Network
+from . import cgroups, disk, layer, linux
+from .records import Machine
 
 #: Where the pieces are mounted before they become the root; each machine sees only its own (mount namespace).
 _STAGE = Path("/run/crosscloud/root")
-
-#: Directories of this host that a machine finds empty: identity, secrets, state, and what would be started.
-_EMPTY = (
-    "etc/cloud",
-    "etc/containerd",
-    "etc/cni",
-    "etc/kubernetes",
-    "etc/ssh",
-    "etc/systemd",
-    "home",
-    "media",
-    "mnt",
-    "root",
-    "srv",
-    "usr/lib/systemd/system-generators",
-    "usr/lib/systemd/system-environment-generators",
-    "var/cache",
-    "var/lib/cloud",
-    "var/lib/cni",
-    "var/lib/containerd",
-    "var/lib/etcd",
-    "var/lib/kubelet",
-    "var/lib/systemd",
-    "var/log",
-    "var/spool",
-    "var/tmp",
-)
 
 #: Kernel settings that are the whole host's, and what kubelet wants to find there. A machine reads and writes a
 #: private copy, so that no cluster changes the host.
@@ -61,87 +34,8 @@ _NETWORK_SYSCTLS = {
 
 _DEVICES = {"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9, "kmsg": 11}  # minor numbers of major 1
 
-_CAP_SYS_RESOURCE = 24
 
-_UNITS = {
-    "crosscloud.target": """\
-[Unit]
-Description=Machine
-Requires=multi-user.target
-Wants=cloud-init.service
-After=multi-user.target
-AllowIsolate=yes
-""",
-    # All of user-data in one stage, as each is another start of Python; the last one only tells `cloud-init status`.
-    # It runs after multi-user.target, as on a VM, so that user-data may start any service and wait for it.
-    "cloud-init.service": """\
-[Unit]
-Description=cloud-init
-After=multi-user.target
-
-[Service]
-Type=oneshot
-ExecStart=/usr/bin/cloud-init init --local
-ExecStart=/usr/bin/cloud-init modules --mode=final
-RemainAfterExit=yes
-TimeoutSec=0
-KillMode=process
-TasksMax=infinity
-""",
-}
-
-_WANTS = {
-    "sysinit.target.wants": ("systemd-journald.service",),
-    "sockets.target.wants": ("systemd-journald.socket", "systemd-journald-dev-log.socket"),
-}
-
-_JOURNALD = """\
-[Journal]
-Storage=volatile
-RuntimeMaxUse=64M
-RateLimitBurst=0
-ReadKMsg=no
-Audit=no
-ForwardToSyslog=no
-ForwardToWall=no
-"""
-
-_CLOUD_INIT = """\
-datasource_list: [NoCloud, None]
-datasource: {NoCloud: {fs_label: null}}
-disable_root: false
-preserve_hostname: true
-users: []
-cloud_init_modules: [write-files, runcmd, scripts-user]
-cloud_config_modules: []
-cloud_final_modules: [final-message]
-logcfg: |
-  [loggers]
-  keys=root
-  [handlers]
-  keys=console
-  [formatters]
-  keys=plain
-  [logger_root]
-  level=WARNING
-  handlers=console
-  [handler_console]
-  class=StreamHandler
-  args=(sys.stderr,)
-  formatter=plain
-  [formatter_plain]
-  format=%(levelname)s %(module)s: %(message)s
-system_info:
-  distro: debian
-  paths: {cloud_dir: /var/lib/cloud/, templates_dir: /etc/cloud/templates/}
-"""
-
-#: Without CAP_SYS_RESOURCE a process cannot make itself less likely to be killed than its parent: systemd then
-#: refuses to start a service that asks for it, as containerd's does. (Drop-ins for all services: systemd.unit(5).)
-_OOM_SCORE = "[Service]\nOOMScoreAdjust=0\n"
-
-
-def build(machine: Machine, network: Network, user_data: str, groups: cgroups.Layout) -> None:
+def build(machine: Machine, user_data: str, groups: cgroups.Layout) -> None:
     """Make the root of a machine and enter it. To be called in the machine's own mount namespace.
 
     :raises OSError: a mount is refused.
@@ -152,7 +46,7 @@ def build(machine: Machine, network: Network, user_data: str, groups: cgroups.La
     upper, work, root = (_STAGE / name for name in ("upper", "work", "root"))
     for directory in (upper, work, root):
         directory.mkdir()
-    _fill(upper, machine, network, user_data)
+    layer.fill(upper, machine, user_data)
     linux.mount("overlay", root, "overlay", data=f"lowerdir=/,upperdir={upper},workdir={work}")
     _mount_kernel(root, groups)
     _mount_devices(root)
@@ -176,55 +70,6 @@ def stage() -> None:
     """Make the directories of this host that ``build`` needs."""
     _STAGE.mkdir(parents=True, exist_ok=True)
     paths.cache().mkdir(parents=True, exist_ok=True)
-
-
-def _fill(upper: Path, machine: Machine, network: Network, user_data: str) -> None:
-    """Write the overlay's upper layer: what a machine has that its host has not, and covers for what it must not."""
-    wants = [f"usr/lib/systemd/system/{path.name}" for path in Path("/usr/lib/systemd/system").glob("*.wants")]
-    for path in (*_EMPTY, *wants):
-        directory = upper / path
-        directory.mkdir(parents=True, exist_ok=True)
-        os.setxattr(directory, "trusted.overlay.opaque", b"y")  # Documentation/filesystems/overlayfs.rst
-    for path in ("tmp", "run", "proc", "sys", "dev", *disk.SERVED):
-        (upper / path).mkdir(parents=True, exist_ok=True)
-    for path, mode in (("root", 0o700), ("var/tmp", 0o1777), ("tmp", 0o1777)):
-        (upper / path).chmod(mode)
-    files = {
-        "etc/hostname": f"{machine.hostname}\n",
-        "etc/hosts": f"127.0.0.1 localhost\n::1 localhost ip6-localhost\n{machine.address} {machine.hostname}\n",
-        "etc/resolv.conf": _resolv_conf(),
-        "etc/machine-id": f"{os.urandom(16).hex()}\n",
-        "etc/cloud/cloud.cfg": _CLOUD_INIT,
-        "etc/cloud/cloud.cfg.d/crosscloud.cfg": "network: {config: disabled}\n",
-        "etc/systemd/journald.conf": _JOURNALD,
-        "var/lib/cloud/seed/nocloud/meta-data": f"instance-id: {machine.name}\nlocal-hostname: {machine.hostname}\n"
-        "dsmode: local\n",
-        "var/lib/cloud/seed/nocloud/user-data": user_data,
-        **{f"etc/systemd/system/{name}": text for name, text in _UNITS.items()},
-    }
-    if not linux.has_capability(_CAP_SYS_RESOURCE):
-        files["etc/systemd/system/service.d/host.conf"] = _OOM_SCORE
-    for name, text in files.items():
-        file = upper / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    (upper / "var/lib/cloud/seed/nocloud/user-data").chmod(0o600)
-    units = upper / "etc/systemd/system"
-    (units / "default.target").symlink_to("crosscloud.target")
-    for directory_name, names in _WANTS.items():
-        (units / directory_name).mkdir()
-        for name in names:
-            (units / directory_name / name).symlink_to(f"/usr/lib/systemd/system/{name}")
-
-
-def _resolv_conf() -> str:
-    """This host's name servers, without the one that only listens on its loopback interface (systemd-resolved)."""
-    for path in ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"):
-        lines = Path(path).read_text().splitlines() if Path(path).exists() else []
-        lines = [line for line in lines if not line.startswith(("nameserver 127.", "nameserver ::1", "#", ";"))]
-        if any(line.startswith("nameserver") for line in lines):
-            return "\n".join(lines) + "\n"
-    return ""
 
 
 def _mount_kernel(root: Path, groups: cgroups.Layout) -> None:
