@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_crosscloud.model import Cloud, ProvisionRequest
     from pytest_crosscloud.stage import StageContext
+    from pytest_crosscloud.toolchain.node import NodeBundle
 
 
 #: Imports the archive $2 into the containerd store of the disk $1, with a containerd that serves nothing else.
@@ -42,17 +42,20 @@ class LocalCloud(TerraformCloud):
         return machine.preflight()
 
     def module_variables(self, request: ProvisionRequest) -> dict[str, Any]:
-        from pytest_crosscloud.toolchain.node import node_bundle
-
         from pytest_crosscloud import machine
+        from pytest_crosscloud.toolchain.node import node_bundle
 
         bundle = node_bundle(request.kubernetes, request.arch, request.stage)
         return {
             "run": request.stage.run,
             "python": sys.executable,
             "cidr": machine.allocate_network(request.stage.run),
-            "bundle": {"binary_url": bundle.binary.as_uri(), "images_url": bundle.images.as_uri()},
-            "disk": str(prepared_disk(bundle.images, request.stage)),
+            "bundle": {
+                "binary_url": bundle.binary.as_uri(),
+                "images_url": bundle.images.as_uri(),
+                "pause_image": next(name for name in bundle.image_names if "/pause:" in name),
+            },
+            "disk": str(prepared_disk(bundle, request.stage)),
             **super().module_variables(request),
         }
 
@@ -68,22 +71,20 @@ class LocalCloud(TerraformCloud):
         return machine.leftovers(run)
 
 
-def prepared_disk(images: Path, stage: StageContext) -> Path:
-    """A disk whose containerd store holds the image archive, made once per archive: machines clone it."""
+def prepared_disk(bundle: NodeBundle, stage: StageContext) -> Path:
+    """A disk whose containerd store holds the bundle's images, made once per bundle: machines clone it."""
     from filelock import FileLock
 
-    stat = images.stat()
-    key = hashlib.sha256(f"{images} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16]
-    target = paths.cache("disks", key)
+    target = paths.cache("disks", bundle.fingerprint)
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
         if not target.exists():
             stage.progress("importing the node images, once")
-            partial = target.with_suffix(".partial")
+            partial = target.with_name(f"{target.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
             # In namespaces of its own: whatever ends this, no containerd and no mount of it stays.
             isolated = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-            stage.command([*isolated, "sh", "-euc", _IMPORT, "import", str(partial), str(images)])
+            stage.command([*isolated, "sh", "-euc", _IMPORT, "import", str(partial), str(bundle.images)])
             partial.rename(target)
     return target
 

@@ -14,6 +14,7 @@ variable "bundle" {
     binary_sha256 = optional(string, "")
     images_url    = string
     images_sha256 = optional(string, "")
+    pause_image   = string
   })
 }
 

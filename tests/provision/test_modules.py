@@ -82,6 +82,7 @@ def render(directory: Path, bootstrap: Bootstrap, nodes: list[dict[str, str]]) -
         "endpoint": "203.0.113.1",
         "nodes": nodes,
         "bundle": {
+            "pause_image": "registry.k8s.io/pause:3.10",
             "binary_url": "https://b.example/node",
             "binary_sha256": "12",
             "images_url": "https://b.example/i.tar",

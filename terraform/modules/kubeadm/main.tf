@@ -12,17 +12,17 @@ locals {
   pod_cidrs     = { for index, node in var.nodes : node.name => cidrsubnet(var.pod_cidr, 24 - local.prefix, index) }
 
   settings = { for node in var.nodes : node.name => {
-    NODE_NAME          = node.name
-    NODE_ADDRESS       = node.address
-    KUBERNETES_VERSION = var.kubernetes_version
-    CONTROL_PLANE      = local.control_plane.address
-    POD_CIDR           = var.pod_cidr
-    NODE_POD_CIDR      = local.pod_cidrs[node.name]
-    ROUTES             = join(" ", [for other in var.nodes : "${local.pod_cidrs[other.name]}=${other.address}" if other.name != node.name])
-    BINARY_URL         = var.bundle.binary_url
-    BINARY_SHA256      = var.bundle.binary_sha256
-    IMAGES_URL         = var.bundle.images_url
-    IMAGES_SHA256      = var.bundle.images_sha256
+    NODE_NAME     = node.name
+    NODE_ADDRESS  = node.address
+    CONTROL_PLANE = local.control_plane.address
+    POD_CIDR      = var.pod_cidr
+    NODE_POD_CIDR = local.pod_cidrs[node.name]
+    ROUTES        = join(" ", [for other in var.nodes : "${local.pod_cidrs[other.name]}=${other.address}" if other.name != node.name])
+    BINARY_URL    = var.bundle.binary_url
+    BINARY_SHA256 = var.bundle.binary_sha256
+    IMAGES_URL    = var.bundle.images_url
+    IMAGES_SHA256 = var.bundle.images_sha256
+    PAUSE_IMAGE   = var.bundle.pause_image
   } }
 
   kubelet_configuration = {
@@ -145,7 +145,7 @@ locals {
   # path => [content, mode]
   common_files = merge(
     {
-      "/etc/containerd/config.toml"            = [file("${path.module}/files/containerd.toml"), "0644"]
+      "/etc/containerd/config.toml"            = [templatefile("${path.module}/files/containerd.toml", { pause_image = var.bundle.pause_image }), "0644"]
       "/etc/systemd/system/kubelet.service"    = [file("${path.module}/files/kubelet.service"), "0644"]
       "/etc/systemd/system/kube-proxy.service" = [file("${path.module}/files/kube-proxy.service"), "0644"]
       "/etc/crosscloud/node.sh"                = [file("${path.module}/files/node.sh"), "0755"]

@@ -57,8 +57,6 @@ set_up_network() {
 
 start_containerd() {
   step "starting containerd"
-  PAUSE_IMAGE=$(kubeadm config images list --kubernetes-version "$KUBERNETES_VERSION" | grep /pause:)
-  sed -i "s|registry.k8s.io/pause:PAUSE_TAG|$PAUSE_IMAGE|" /etc/containerd/config.toml
   # A machine without CAP_SYS_RESOURCE cannot lower it, and systemd would refuse to start the service.
   if ! (echo -999 >/proc/self/oom_score_adj) 2>/dev/null; then
     mkdir -p /etc/systemd/system/containerd.service.d
