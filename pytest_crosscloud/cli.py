@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import NoReturn
 
 from .errors import ConfigurationError, CrosscloudError
+from .redact import redact
 
 #: As pytest has them, so that a script can treat both alike.
 EXIT_FAILED, EXIT_USAGE = 1, 4
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except CrosscloudError as error:
-        print(f"crosscloud: error: {error}", file=sys.stderr)
+        print(redact(f"crosscloud: error: {error}"), file=sys.stderr)
         return EXIT_USAGE if isinstance(error, ConfigurationError) else EXIT_FAILED
     return code
 

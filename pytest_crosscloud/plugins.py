@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from .suggest import among
 ENTRY_POINT_GROUP = "pytest_crosscloud"
 
 _FOLDERS = ("clouds", "projects")
+_HOOKS = tuple(name for name in dir(hookspecs) if name.startswith("crosscloud_"))
 
 
 @dataclass(frozen=True)
@@ -149,31 +151,18 @@ class _Loader:
 
     # -- registering ----------------------------------------------------------------------------------------
 
-    def _hook_names(self, plugin: object) -> dict[str, Any]:
-        """The hook that each marked attribute of a plugin implements, by attribute name."""
+    def _hook_names(self, plugin: object) -> dict[str, str]:
+        """The hook that each marked function of a plugin implements, by the function's name."""
         options = {name: self.manager.parse_hookimpl_opts(plugin, name) for name in dir(plugin)}
         return {name: found.get("specname") or name for name, found in options.items() if found is not None}
 
     def _unmarked(self, plugin: object) -> list[str]:
         """Functions that bear a hook's name and lack ``@hookimpl``."""
-        return [
-            name
-            for name in dir(plugin)
-            if hasattr(hookspecs, name)
-            and name.startswith("crosscloud_")
-            and self.manager.parse_hookimpl_opts(plugin, name) is None
-        ]
+        return [name for name in dir(plugin) if name in _HOOKS and not self.manager.parse_hookimpl_opts(plugin, name)]
 
     def _register(self, plugin: object, label: str) -> None:
-        problems = []
-        for attribute in self._unmarked(plugin):
-            line = declared.first_line(getattr(plugin, attribute))
-            problems.append(Problem(label, f"{attribute} is not marked with @hookimpl, so nothing calls it", line))
-        known = [name for name in dir(hookspecs) if name.startswith("crosscloud_")]
-        for attribute, hook in self._hook_names(plugin).items():
-            if hook not in known:
-                reason = f"there is no hook {hook!r}{among(hook, known)}"
-                problems.append(Problem(label, reason, declared.first_line(getattr(plugin, attribute))))
+        wrong = list(self._wrong(plugin))
+        problems = [Problem(label, reason, declared.first_line(getattr(plugin, name))) for name, reason in wrong]
         if not problems:
             try:
                 self.manager.register(plugin, label)
@@ -184,6 +173,22 @@ class _Loader:
                 problems.append(Problem(label, "; ".join(str(error).splitlines()[1:])))
         self.problems += problems
         self.labels[id(plugin)] = label
+
+    def _wrong(self, plugin: object) -> Iterator[tuple[str, str]]:
+        """Functions that cannot be hook implementations, and why."""
+        for name in self._unmarked(plugin):
+            yield name, f"{name} is not marked with @hookimpl, so nothing calls it"
+        for name, hook in self._hook_names(plugin).items():
+            if hook not in _HOOKS:
+                yield name, f"there is no hook {hook!r}{among(hook, _HOOKS)}"
+                continue
+            known = getattr(self.manager.hook, hook).spec.argnames
+            given = inspect.signature(getattr(plugin, name)).parameters.values()
+            # What has a default is the plugin's own affair, as it is for pluggy.
+            needed = [one.name for one in given if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+            if unknown := [argument for argument in needed if argument not in known]:
+                has = f"it has {', '.join(known)}" if known else "it has none"
+                yield name, f"{name} takes {', '.join(unknown)}, which is no argument of the hook: {has}"
 
     # -- asking ---------------------------------------------------------------------------------------------
 

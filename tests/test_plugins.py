@@ -161,7 +161,15 @@ def test_a_later_plugin_is_asked_first_and_the_default_last(bundled: Path, root:
         ),
         (
             "from pytest_crosscloud import hookimpl\n@hookimpl\ndef crosscloud_build(requests): ...",
-            ": hookimpl definition: crosscloud_build(requests); Argument(s) {'requests'} are declared",
+            ":2: crosscloud_build takes requests, which is no argument of the hook: it has request",
+        ),
+        (
+            "from pytest_crosscloud import hookimpl\n@hookimpl\ndef crosscloud_clouds(config): return []",
+            ":2: crosscloud_clouds takes config, which is no argument of the hook: it has none",
+        ),
+        (
+            "from pytest_crosscloud import hookimpl\n@hookimpl(wrapper=True)\ndef crosscloud_build(request): ...",
+            ": hookimpl definition: crosscloud_build(request); Declared as wrapper=True",
         ),
         (
             "from pytest_crosscloud import hookimpl\n@hookimpl(wrapper=True)\ndef crosscloud_clouds(): yield",
@@ -242,6 +250,12 @@ def test_a_name_declared_twice_names_both_files(root: Path) -> None:
     [problem] = loaded.problems
     assert problem.file == str(second.resolve())
     assert problem.reason == f"cloud 'same' is declared already in {first.resolve()}"
+
+
+def test_an_argument_with_a_default_is_no_hook_argument(root: Path) -> None:
+    plugin = write_clouds(root / "clouds/a.py", "name='a'")
+    plugin.write_text(plugin.read_text().replace("crosscloud_clouds()", "crosscloud_clouds(mine=1)"))
+    assert list(plugins.load(root).clouds) == ["a"]
 
 
 def test_a_cloud_and_a_project_may_share_a_name(root: Path) -> None:

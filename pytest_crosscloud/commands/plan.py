@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .. import matrix as matrices
 from ..build import cache
 from ..config import Config
+from ..declared import describe
 from ..errors import CrosscloudError
 from ..matrix import Matrix
 from ..model import BuildTarget, ClusterTarget, Project, Ref, StageName, stage_key
@@ -113,6 +114,8 @@ def _build(config: Config, target: BuildTarget) -> Step:
         there = all(cache.is_kept(key) for key in _fingerprints(project, ref, target.arch))
     except CrosscloudError as error:
         return Step(StageName.BUILD, target.id, FAIL, error.message)
+    except Exception as error:  # a plugin's mistake is a failure of its stage, here as in a run
+        return Step(StageName.BUILD, target.id, FAIL, describe(error))
     detail = f"{ref.version} ({ref.note})" if ref.note else ref.version
     return Step(StageName.BUILD, target.id, CACHED if there else BUILD, detail)
 

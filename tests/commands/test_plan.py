@@ -18,6 +18,8 @@ from pytest_crosscloud.model import E2E
 
 class Picky(Strategy):
     def resolve(self, project, ref):
+        if ref == "bug":
+            return None + 1
         if ref == "nowhere":
             raise StageError("no such ref: nowhere")
         return Ref(ref, "v1.0.0", note="newest tag" if ref == "head" else "")
@@ -80,9 +82,10 @@ def test_notes_of_refs_and_clusters_of_others(capsys: pytest.CaptureFixture[str]
 def test_what_is_known_to_fail(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plugin = write_clouds(root / "clouds/aws.py", "name='aws', credentials=(Credential('XC_NO_SUCH', 'a key'),)")
     plugin.write_text(plugin.read_text().replace("import Cloud,", "import Cloud, Credential,"))
-    rows = planned(capsys, "--clouds=aws", "--projects=two", "--refs=nowhere,stable", code=1)
-    assert rows[:3] == [
+    rows = planned(capsys, "--clouds=aws", "--projects=two", "--refs=nowhere,bug,stable", code=1)
+    assert rows[:4] == [
         ["build", "two-nowhere", "fail", "no such ref: nowhere"],
+        ["build", "two-bug", "fail", "TypeError: unsupported operand type(s) for +: 'NoneType' and 'int'"],
         ["build", "two-stable", "build", "v1.0.0"],
         ["provision", "aws", "fail", "XC_NO_SUCH is not set: a key"],
     ]
