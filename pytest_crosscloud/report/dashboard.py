@@ -26,6 +26,9 @@ from .terminal import clock, one_line
 #: What deserves a look comes first: the order of the filter, and of a sorted column.
 SEVERITY = (Status.FAILED, Status.CANCELLED, Status.RUNNING, Status.NA, Status.SUCCESS)
 
+#: What the page shows of a stage; the end is the start and the seconds.
+_STAGE = ("status", "started", "seconds", "cached", "detail", "error", "upstream", "log")
+
 #: Up to so many clouds there is room for more than the status in a cell.
 ROOMY = 3
 
@@ -75,7 +78,7 @@ def render(summary: RunSummary, out: Path) -> str:
     lines = rows(summary)
     columns = _columns(summary)
     document = results.document(summary, out)
-    style += _card_labels(columns)
+    style += _card_labels(columns) + f":root {{ --least: {434 + 98 * len(columns)}px }}\n"
     return environment.get_template("index.html").render(
         run=document["run"],
         counts=[(status.value, Badge(status, "").css, document["run"]["counts"][status]) for status in SEVERITY],
@@ -221,7 +224,9 @@ def _data(document: dict[str, Any], summary: RunSummary) -> dict[str, Any]:
     cells, stages, builds, clusters = {}, {}, {}, {}
     for cell, entry in zip(summary.cells, document["cells"], strict=True):
         for name, stage in entry["stages"].items():
-            stages[f"{name} {stage['target']}"] = {key: value for key, value in stage.items() if value}
+            key = f"{name} {stage['target']}"
+            if key not in stages:
+                stages[key] = {field: stage[field] for field in _STAGE if stage[field] not in (None, "", False)}
         builds[cell.build.id] = {
             "project": cell.build.project,
             "arch": cell.build.arch,
@@ -237,7 +242,7 @@ def _data(document: dict[str, Any], summary: RunSummary) -> dict[str, Any]:
         cells[cell.id] = {
             "build": cell.build.id,
             "cluster": cell.cluster.id,
-            **{key: entry[key] for key in ("status", "release", "checks", "files", "repeat")},
+            **{field: entry[field] for field in ("status", "release", "checks", "files", "repeat") if entry[field]},
         }
     return {
         "run": document["run"],

@@ -25,7 +25,7 @@ def write(path: Path, text: str) -> None:
 
 def relative(path: str, out: Path) -> str:
     """``path`` as seen from ``out``, if it lies below it; else unchanged."""
-    if not Path(path).is_absolute():
+    if not path.startswith("/"):
         return path
     absolute, base = Path(path), out.absolute()
     return str(absolute.relative_to(base)) if absolute.is_relative_to(base) else path
@@ -48,5 +48,4 @@ class Listing:
 
 def folder(log: str) -> str:
     """The stage's own folder, which is the one that holds its log; empty if it has none."""
-    parent = Path(log).parent.as_posix()
-    return "" if parent == "." else parent
+    return log.rpartition("/")[0]

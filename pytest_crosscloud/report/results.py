@@ -30,7 +30,7 @@ def write(summary: RunSummary, out: Path) -> Path:
 
 def document(summary: RunSummary, out: Path) -> dict[str, Any]:
     """The content of results.json. ``out`` is where the run's logs and evidence lie; paths are relative to it."""
-    listing = files.Listing(out)
+    cells = _Cells(summary, out)
     counts = Counter(summary.cell_status(cell) for cell in summary.cells)
     return {
         "version": VERSION,
@@ -46,7 +46,7 @@ def document(summary: RunSummary, out: Path) -> dict[str, Any]:
         },
         "projects": [asdict(project) for project in summary.projects],
         "clouds": [asdict(cloud) for cloud in summary.clouds],
-        "cells": [_cell(summary, cell, out, listing) for cell in summary.cells],
+        "cells": [cells.document(cell) for cell in summary.cells],
     }
 
 
@@ -82,26 +82,41 @@ def kubernetes_of(summary: RunSummary, cell: Cell) -> Ref:
     return summary.kubernetes.get(cell.cluster.kubernetes) or Ref(cell.cluster.kubernetes, "")
 
 
-def _cell(summary: RunSummary, cell: Cell, out: Path, listing: files.Listing) -> dict[str, Any]:
-    stages = summary.stages(cell)
-    build, provision, deploy, e2e = (stages[name] for name in StageName)
-    folders = dict.fromkeys(files.folder(files.relative(stage.log, out)) for stage in stages.values())
-    return {
-        "id": cell.id,
-        "project": cell.build.project,
-        "ref": asdict(ref_of(summary, cell)),
-        "cloud": cell.cluster.cloud,
-        "kubernetes": asdict(kubernetes_of(summary, cell)),
-        "arch": cell.build.arch,
-        "status": summary.cell_status(cell),
-        "stages": {name.value: _stage(result, out) for name, result in stages.items()},
-        "pins": pins(build),
-        "cluster": _cluster(provision),
-        "release": Release.from_json(deploy.data).to_json() if deploy.data else None,
-        "checks": _checks(e2e, out),
-        "files": [path for folder in folders for path in listing.below(folder)],
-        "repeat": summary.repeat(cell),
-    }
+class _Cells:
+    """Makes each cell's document. What cells share, builds and clusters above all, is made once."""
+
+    def __init__(self, summary: RunSummary, out: Path) -> None:
+        self._summary = summary
+        self._out = out
+        self._listing = files.Listing(out)
+        results = summary.results.values()
+        self._stages = {result.key: _stage(result, out) for result in results}
+        self._pins = {result.target: _pins(result) for result in results if result.stage == StageName.BUILD}
+        self._clusters = {result.target: _cluster(result) for result in results if result.stage == StageName.PROVISION}
+
+    def document(self, cell: Cell) -> dict[str, Any]:
+        summary, out = self._summary, self._out
+        stages = summary.stages(cell)
+        build, provision, deploy, e2e = (stages[name] for name in StageName)
+        folders = dict.fromkeys(files.folder(files.relative(stage.log, out)) for stage in stages.values())
+        return {
+            "id": cell.id,
+            "project": cell.build.project,
+            "ref": ref_of(summary, cell).to_json(),
+            "cloud": cell.cluster.cloud,
+            "kubernetes": kubernetes_of(summary, cell).to_json(),
+            "arch": cell.build.arch,
+            "status": summary.cell_status(cell),
+            "stages": {
+                name.value: self._stages.get(result.key) or _stage(result, out) for name, result in stages.items()
+            },
+            "pins": self._pins.get(build.target, []),
+            "cluster": self._clusters.get(provision.target),
+            "release": Release.from_json(deploy.data).to_json() if deploy.data else None,
+            "checks": _checks(e2e, out),
+            "files": [path for folder in folders for path in self._listing.below(folder)],
+            "repeat": summary.repeat(cell),
+        }
 
 
 def _stage(result: StageResult, out: Path) -> dict[str, Any]:
@@ -125,7 +140,7 @@ def _stage(result: StageResult, out: Path) -> dict[str, Any]:
     }
 
 
-def pins(build: StageResult) -> list[dict[str, str]]:
+def _pins(build: StageResult) -> list[dict[str, str]]:
     """The images that a build made, the e2e container's last."""
     if not build.data:
         return []

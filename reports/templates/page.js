@@ -106,17 +106,19 @@
       remedy ? h("p", {}, h("b", {}, "Remedy "), remedy) : "");
   };
 
+  const endOf = (stage) =>
+    stage.seconds == null ? Date.parse(data().run.written) : Date.parse(stage.started) + 1000 * stage.seconds;
   const stageTable = (keys) => {
     const known = keys.map((key) => [key, data().stages[key] || { status: "n/a" }]);
     const begun = known.filter(([, stage]) => stage.started);
     const first = Math.min(...begun.map(([, stage]) => Date.parse(stage.started)));
-    const last = Math.max(...begun.map(([, stage]) => Date.parse(stage.finished || data().run.written)));
+    const last = Math.max(...begun.map(([, stage]) => endOf(stage)));
     const place = (stage) => {
       const bar = h("i", { class: css(stage.status) });
-      const [from, to] = [Date.parse(stage.started), Date.parse(stage.finished || data().run.written)];
+      const [from, to] = [Date.parse(stage.started), endOf(stage)];
       bar.style.left = `${(97 * (from - first)) / (last - first || 1)}%`;
       bar.style.width = `${(100 * Math.max(to - from, 0)) / (last - first || 1)}%`;
-      return h("div", { title: `${stage.started} to ${stage.finished || "now"}` }, bar);
+      return h("div", { title: `${stage.started} to ${stage.seconds == null ? "now" : new Date(to).toISOString()}` }, bar);
     };
     return h("table", { class: "stages" },
       h("thead", {}, h("tr", {}, ["Stage", "Status", "Took"].map((text) => h("th", { scope: "col", class: text === "Took" ? "number" : "" }, text)),
@@ -125,7 +127,7 @@
         h("tr", {},
           h("th", { scope: "row" }, key.split(" ")[0]),
           h("td", {}, badge(stage.status)),
-          h("td", { class: "number" }, stage.cached ? "cached" : stage.seconds ? clock(stage.seconds) : ""),
+          h("td", { class: "number" }, stage.cached ? "cached" : stage.seconds != null ? clock(stage.seconds) : ""),
           h("td", { class: "track" }, stage.started ? place(stage) : ""),
           h("td", {}, stage.log ? link(file(stage.log), "log") : "")),
         stage.detail || stage.upstream
@@ -174,7 +176,7 @@
           checks?.failures.length ? part("Failed checks", h("ul", { class: "plain" }, checks.failures.map((text) => h("li", {}, text)))) : "",
           part("Repeat this cell", copyable(cell.repeat)),
           build.pins.length ? part("Pins", pinList(build.pins)) : "",
-          cell.files.length ? part("Logs and evidence", fileList(cell.files)) : "",
+          cell.files ? part("Logs and evidence", fileList(cell.files)) : "",
         ],
       };
     },
@@ -184,7 +186,7 @@
       const key = `build ${id}`;
       const cell = Object.values(data().cells).find((one) => one.build === id);
       const own = (data().stages[key].log || "").replace(/[^/]*$/, "");
-      const paths = own ? cell.files.filter((path) => path.startsWith(own)) : [];
+      const paths = own ? (cell.files || []).filter((path) => path.startsWith(own)) : [];
       return {
         title: [`Build of ${titled(build.project)} ${build.ref.name}`, badge(data().stages[key].status)],
         body: [
@@ -250,7 +252,7 @@
   const table = $("matrix");
   const columns = [...table.tHead.rows[0].cells].map((cell) => cell.dataset.sort);
   const SEVERITY = ["failed", "cancelled", "running", "na", "success"];
-  const statusOf = (element) => SEVERITY.find((status) => element?.classList.contains(status)) || "";
+  const statusOf = (badge) => (badge ? badge.className.slice(6) : ""); // "badge failed"
 
   let relation = null;
   const projects = [];
@@ -260,18 +262,19 @@
     const head = body.rows[0].cells[0];
     const rows = [...body.rows].map((row) => {
       const cells = [...row.cells].filter((cell) => cell !== head);
-      const statuses = cells.slice(1).map((cell) => statusOf(cell.firstElementChild));
+      const release = cells[0].textContent.trim();
       return {
-        row, statuses,
-        present: new Set(statuses),
-        text: `${head.textContent} ${body.dataset.project} ${cells[0].textContent}`.toLowerCase(),
-        release: cells[0].textContent.trim(),
+        row, release,
+        statuses: cells.slice(1).map((cell) => statusOf(cell.firstElementChild)),
+        text: `${head.textContent} ${body.dataset.project} ${release}`.toLowerCase(),
+        ...row.dataset,
       };
     });
     const project = { name: body.dataset.project, title: head.textContent, body, head, rows, relation, at: projects.length };
     relation.projects.push(project);
     projects.push(project);
   }
+  const groups = new Set(projects.map((project) => project.relation));
   const total = projects.reduce((sum, project) => sum + project.rows.length, 0);
 
   const filter = (state) => {
@@ -283,11 +286,11 @@
       const mine = !state.project || project.name === state.project;
       project.visible = project.rows.filter((line) => {
         const within = mine
-          && (!state.kubernetes || line.row.dataset.kubernetes === state.kubernetes)
-          && (!state.arch || line.row.dataset.arch === state.arch)
+          && (!state.kubernetes || line.kubernetes === state.kubernetes)
+          && (!state.arch || line.arch === state.arch)
           && words.every((word) => line.text.includes(word));
         if (within) for (const status of line.statuses.slice(1)) counts[status] = (counts[status] || 0) + 1;
-        const shown = within && (!wanted.length || wanted.some((status) => line.present.has(status)));
+        const shown = within && (!wanted.length || wanted.some((status) => line.statuses.includes(status)));
         if (line.row.hidden === shown) line.row.hidden = !shown;
         return shown;
       });
@@ -299,8 +302,8 @@
       if (some && project.visible[0].row !== project.head.parentNode) project.visible[0].row.prepend(project.head);
     }
     for (const chip of document.querySelectorAll(".chip")) chip.lastElementChild.textContent = counts[chip.dataset.status] || 0;
-    for (const body of table.querySelectorAll(".relation")) body.hidden = true;
-    for (const project of projects) if (project.visible.length && project.relation.body) project.relation.body.hidden = false;
+    for (const group of groups)
+      if (group.body) group.body.hidden = !group.projects.some((project) => project.visible.length);
     $("found").textContent = found === total ? `${total} ${total === 1 ? "release" : "releases"}` : `${found} of ${total} releases`;
     $("empty").hidden = found > 0;
     $("scroll").hidden = found === 0;
@@ -325,7 +328,7 @@
     };
     const sign = direction === "descending" ? -1 : 1;
     const ordered = [];
-    for (const group of new Set(projects.map((project) => project.relation))) {
+    for (const group of groups) {
       if (group.body) ordered.push(group.body);
       const keyed = group.projects.map((project) => [order && columns.includes(by) ? key(project) : "", project]);
       keyed.sort(([a, one], [b, two]) => sign * a.localeCompare(b, "en", { numeric: true }) || one.at - two.at);
@@ -436,7 +439,6 @@
     setInterval(() => { if (!dialog.open && document.activeElement !== $("q") && fresh()) location.reload(); }, 15000);
 
   // A table that is not wider than the window needs no scrollbar of its own, and can keep its head in sight.
-  table.style.setProperty("--least", `${434 + 98 * (columns.length - 3)}px`);
   const fit = () => {
     $("scroll").classList.toggle("fits", table.offsetWidth <= $("scroll").clientWidth + 1);
   };

@@ -107,7 +107,7 @@ class Browser:
         # Another fragment of the same file would be no navigation, and keep the page's state.
         self.call("Page.navigate", url="about:blank")
         self.call("Page.navigate", url=page.as_uri() + fragment)
-        self.until("document.readyState === 'complete' && location.protocol === 'file:'")
+        self.until("document.readyState === 'complete' && location.protocol === 'file:'", 60)
 
     def resize(self, width: int, height: int, *, dark: bool = False) -> None:
         self.call(
