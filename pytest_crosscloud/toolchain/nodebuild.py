@@ -28,7 +28,7 @@ COMPONENTS = (
 
 SOURCES = Path(__file__).with_name("gosrc")
 
-_KUBERNETES = "k8s.io/kubernetes"
+KUBERNETES = "k8s.io/kubernetes"
 _VERSION_PACKAGE = "k8s.io/component-base/version"
 
 
@@ -56,7 +56,7 @@ def wanted_images(stage: StageContext, version: str, arch: str, kubeadm: Path, l
             module = Path(scratch)
             kubeadm = module / "kubeadm"
             _write_module(stage, version, label, module)
-            go_build(stage, module, f"{_KUBERNETES}/cmd/kubeadm", kubeadm, arch=host_arch(), label=f"{label}: kubeadm")
+            go_build(stage, module, f"{KUBERNETES}/cmd/kubeadm", kubeadm, arch=host_arch(), label=f"{label}: kubeadm")
         listed = stage.command([str(kubeadm), "config", "images", "list", "--kubernetes-version", version])
     return listed.output.split()
 
@@ -71,7 +71,7 @@ def _write_module(stage: StageContext, version: str, label: str, directory: Path
     stage.progress(f"{label}: fetching its source")
     upstream = _upstream(stage, version, directory)
     staging = "v0." + version.split(".", 1)[1]
-    lines = ["module crosscloud/node", f"go {upstream['Go']}", f"require {_KUBERNETES} {version}"]
+    lines = ["module crosscloud/node", f"go {upstream['Go']}", f"require {KUBERNETES} {version}"]
     for required in upstream["Require"]:
         if required["Path"] == "go.etcd.io/etcd/client/v3":
             lines.append(f"require go.etcd.io/etcd/server/v3 {required['Version']}")
@@ -90,7 +90,7 @@ def _write_module(stage: StageContext, version: str, label: str, directory: Path
 def _upstream(stage: StageContext, version: str, directory: Path) -> dict[str, Any]:
     """Kubernetes' own go.mod."""
     try:
-        downloaded = go(stage, directory, "mod", "download", "-json", f"{_KUBERNETES}@{version}")
+        downloaded = go(stage, directory, "mod", "download", "-json", f"{KUBERNETES}@{version}")
     except StageError as error:
         raise StageError(
             f"Kubernetes {version} cannot be had from the Go module proxy: {error.message.splitlines()[-1]}",
@@ -104,7 +104,7 @@ def _upstream(stage: StageContext, version: str, directory: Path) -> dict[str, A
 
 def _ldflags(stage: StageContext, directory: Path, version: str) -> str:
     """What ``kubectl version`` and the API's /version say. The proxy knows the time of the tag, not its commit."""
-    listed = go(stage, directory, "list", "-m", "-json", _KUBERNETES)
+    listed = go(stage, directory, "list", "-m", "-json", KUBERNETES)
     major, minor = version.lstrip("v").split(".")[:2]
     values = {
         "gitVersion": version,

@@ -1,0 +1,61 @@
+"""What a Kubernetes ref means: which version's node bundle a cluster is made from."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from ..errors import StageError
+from ..model import ErrorClass, Ref
+from . import node
+from .gobuild import go
+from .nodebuild import KUBERNETES
+from .pins import host_arch, load
+from .tools import setup_stage
+
+HEAD = "head"
+
+_TAGS = "https://github.com/kubernetes/kubernetes/tree/"
+
+
+def resolve_kubernetes(name: str) -> Ref:
+    """``stable`` (and other names of the pins) is a pinned version, ``head`` the newest tag that the Go module
+    proxy serves, pre-releases included; anything else is a version itself, with or without its ``v``.
+
+    The network is asked about ``head`` and about versions of which there is no bundle in the cache.
+
+    :raises StageError: (class configuration) no such version; (class infrastructure) the proxy cannot be asked.
+    """
+    pinned: dict[str, str] = load()["kubernetes"]
+    if name == HEAD:
+        return _ref(name, _versions()[-1], "newest tag that the module proxy serves")
+    version = pinned.get(name, name)
+    if re.fullmatch(r"\d+\.\d+\.\d+\S*", version):
+        version = f"v{version}"
+    ref = _ref(name, version)
+    if name not in pinned and not node.cached_bundle(ref, host_arch()):
+        known = _versions()
+        if version not in known:
+            raise StageError(
+                f"no such Kubernetes version: {name}",
+                remedy=f"stable, head or a released version: {', '.join(_newest_of_each_minor(known)[-4:])}",
+                error_class=ErrorClass.CONFIGURATION,
+            )
+    return ref
+
+
+def _ref(name: str, version: str, note: str = "") -> Ref:
+    return Ref(name, version, url=_TAGS + version, note=note)
+
+
+def _versions() -> list[str]:
+    """All versions that the proxy serves, in semantic order."""
+    stage = setup_stage("kubernetes")
+    stage.directory.mkdir(parents=True, exist_ok=True)
+    listed = go(stage, stage.directory, "list", "-m", "-json", "-versions", KUBERNETES)
+    versions: list[str] = json.loads(listed.output)["Versions"]
+    return versions
+
+
+def _newest_of_each_minor(versions: list[str]) -> list[str]:
+    return list({version.rpartition(".")[0]: version for version in versions if "-" not in version}.values())
