@@ -19,6 +19,7 @@ EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
 
 #: Name, module of ``commands`` and summary. A module is imported when its command is given: help must be quick.
 COMMANDS = (
+    ("setup", "setup", "get the tools that runs need: Go, Kubernetes, Helm, Terraform, Allure"),
     ("list", "listing", "show clouds and projects, and plugins that are broken"),
     ("plan", "plan", "show what a run would do, and touch nothing"),
     ("clean", "clean", "destroy what runs left behind"),
@@ -26,6 +27,7 @@ COMMANDS = (
 
 _EPILOG = """\
 examples:
+  crosscloud setup                                once, before the first run
   crosscloud list                                 what there is, and where it is declared
   crosscloud list projects --json                 the same for programs
   crosscloud plan --clouds=local --projects=coredns
