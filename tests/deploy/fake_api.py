@@ -55,7 +55,8 @@ class FakeApi:
     def events(self, path: str, after: int, alive: Any) -> Iterator[dict[str, Any]]:
         while alive():
             with self.changed:
-                self.changed.wait_for(lambda: len(self._events) > after or not alive(), timeout=1)
+                if len(self._events) <= after:
+                    self.changed.wait(timeout=1)
                 new, after = self._events[after:], max(after, len(self._events))
             for where, kind, item in new:
                 if where in {path, ""}:
@@ -98,7 +99,7 @@ def serve(api: FakeApi, directory: Path) -> Iterator[str]:
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
             self.wfile.flush()
 
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             path, _, text = self.path.partition("?")
             query = dict(urllib.parse.parse_qsl(text))
             with api.changed:
@@ -124,15 +125,15 @@ def serve(api: FakeApi, directory: Path) -> Iterator[str]:
             else:
                 self._answer(*api.list(path))
 
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             self._answer(*api.create(self.path, self._body()))
 
-        def do_PATCH(self) -> None:  # noqa: N802
+        def do_PATCH(self) -> None:
             item = api.objects[self.path]
             item["metadata"]["labels"].update(self._body()["metadata"]["labels"])
             self._answer(200, api.put(self.path, item))
 
-        def do_DELETE(self) -> None:  # noqa: N802
+        def do_DELETE(self) -> None:
             path = self.path.partition("?")[0]
             if path not in api.objects:
                 self._answer(404, {"message": "not found"})

@@ -12,7 +12,7 @@ from pytest_crosscloud.model import ErrorClass
 #: As kubelet 1.36 with containerd reports an image that the registry does not have.
 NOT_FOUND = (
     'Back-off pulling image "198.18.0.1:5000/x@sha256:00": ErrImagePull: rpc error: code = NotFound desc = failed to '
-    'pull and unpack image "198.18.0.1:5000/x@sha256:00": failed to resolve reference: 198.18.0.1:5000/x@sha256:00: not found'
+    'pull and unpack image "198.18.0.1:5000/x@sha256:00": failed to resolve reference: x@sha256:00: not found'
 )
 
 

@@ -1,0 +1,3 @@
+module crosscloud.invalid/player
+
+go 1.21
