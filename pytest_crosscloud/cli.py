@@ -19,7 +19,7 @@ EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
 
 #: Name, module of ``commands`` and summary. A module is imported when its command is given: help must be quick.
 COMMANDS = (
-    ("setup", "setup", "get the tools that runs need: Go, Kubernetes, Helm, Terraform, Allure"),
+    ("setup", "setup", "get the tools that runs need"),
     ("list", "listing", "show clouds and projects, and plugins that are broken"),
     ("plan", "plan", "show what a run would do, and touch nothing"),
     ("clean", "clean", "destroy what runs left behind"),
