@@ -91,7 +91,7 @@ class _Cells:
         self._listing = files.Listing(out)
         results = summary.results.values()
         self._stages = {result.key: _stage(result, out) for result in results}
-        self._pins = {result.target: _pins(result) for result in results if result.stage == StageName.BUILD}
+        self._pins = {result.target: pins(result) for result in results if result.stage == StageName.BUILD}
         self._clusters = {result.target: _cluster(result) for result in results if result.stage == StageName.PROVISION}
 
     def document(self, cell: Cell) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _stage(result: StageResult, out: Path) -> dict[str, Any]:
     }
 
 
-def _pins(build: StageResult) -> list[dict[str, str]]:
+def pins(build: StageResult) -> list[dict[str, str]]:
     """The images that a build made, the e2e container's last."""
     if not build.data:
         return []
