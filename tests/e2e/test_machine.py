@@ -196,6 +196,8 @@ def test_a_killed_up_leaves_nothing_after_the_runs_end(
     time.sleep(milliseconds / 1000)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    if all(found.pid == 0 for found in machine.machines(run)):  # nobody would know its pid: it must not go on alone
+        wait_for(lambda: not cgroups.processes(cgroups.current(), run))
     machine.destroy_run(run)
     assert machine.leftovers(run) == []
 
@@ -204,6 +206,7 @@ def test_a_lost_record_does_not_save_a_machine(run: str, network: str, tmp_path:
     up(run, f"{run}-a", f"{network}.10", tmp_path)
     Path("/run/crosscloud/machines", f"{run}-a.json").unlink()
     machine.destroy_run(run)
+    assert not disk.home(f"{run}-a").exists()
     assert machine.leftovers(run) == []
 
 
