@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--projects", metavar="NAMES", help=f"{names} of projects; default: all that are active")
     group.addoption("--refs", metavar="REFS", help="stable, head, or any tag, branch or sha (default: stable,head)")
     group.addoption("--kubernetes", metavar="REFS", help="Kubernetes versions of the clusters (default: stable)")
-    group.addoption("--arch", metavar="NAMES", help="amd64, arm64 (default: amd64)")
+    group.addoption("--arch", metavar="NAMES", help="amd64, arm64 (default: the first of each cloud)")
     group.addoption("--crosscloud-config", metavar="FILE", help="default: cross-cloud.yml in pytest's rootdir")
     group.addoption(
         "--keep-failed",
