@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import re
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,19 +80,35 @@ def check_name(kind: str, name: str) -> None:
 
 
 @contextmanager
-def lock(what: str) -> Iterator[None]:
+def lock(what: str, timeout: float = 60.0) -> Iterator[None]:
     """One holder at a time on this host, e.g. of ``machine NAME``.
 
     A byte of one file per name: nothing to remove afterwards; and such a lock is not inherited by children, so
     it ends with its holder even after ``kill -9`` (fcntl(2), advisory record locking).
+
+    :raises CrosscloudError: it was not free within ``timeout`` seconds.
     """
     DIRECTORY.mkdir(mode=0o755, exist_ok=True)
     descriptor = os.open(DIRECTORY / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX, 1, zlib.crc32(what.encode()))
+        limit = time.monotonic() + timeout
+        while not _try_lock(descriptor, zlib.crc32(what.encode())):
+            if time.monotonic() > limit:
+                raise CrosscloudError(f"{what} is in use by another process", remedy="end it, then try again")
+            time.sleep(0.01)
         yield
     finally:
         os.close(descriptor)
+
+
+def _try_lock(descriptor: int, byte: int) -> bool:
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            raise
+        return False
+    return True
 
 
 def machine(name: str) -> Machine | None:

@@ -74,6 +74,10 @@ def test_a_lock_ends_with_its_killed_holder(directory: Path) -> None:
     holder = context.Process(target=_hold, args=(directory, ready))
     holder.start()
     os.read(out, 1)
+    with pytest.raises(CrosscloudError, match="machine a is in use"), records.lock("machine a", timeout=0):
+        pass
+    with records.lock("machine b", timeout=0):
+        pass
     holder.kill()
     with records.lock("machine a"):  # waits until it is free
         pass
