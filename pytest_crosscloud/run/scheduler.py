@@ -48,8 +48,13 @@ def order(items: Sequence[pytest.Item]) -> list[pytest.Item]:
     return [items[index] for index in policy.order([stages_of(item) for item in items])]
 
 
-def auto_num_workers(matrix: Matrix) -> int:
-    """As many workers as the matrix is wide (most of a stage is waiting), within the memory that is available."""
+def auto_num_workers(matrix: Matrix) -> int | None:
+    """As many workers as the matrix is wide (most of a stage is waiting), within the memory that is available.
+
+    None if the user's environment says how many: pytest-xdist reads it.
+    """
+    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None
     width = max(len(matrix.builds) + len(matrix.clusters), len(matrix.cells))
     return max(1, min(width, _available_memory() // _MEMORY_PER_WORKER))
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_crosscloud.run import scheduler
+
 #: A stand-in for the plugin: marks say what a test needs and makes. Each test writes when it began and ended.
 CONFTEST = """
 import json, os, time
@@ -117,11 +119,14 @@ RunIt = Callable[..., Outcome]
 
 
 @pytest.fixture
-def run_it(pytester: pytest.Pytester) -> RunIt:
+def run_it(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunIt:
+    # Each worker would load every plugin that is installed.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
     def run(source: str, *args: str) -> Outcome:
         pytester.makeconftest(CONFTEST)
         pytester.makepyfile(test_it=source)
-        result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *args, timeout=60)
+        result = pytester.runpytest_subprocess("-p", "xdist", "-p", "no:cacheprovider", *args, timeout=60)
         path = pytester.path / "events"
         lines = path.read_text().splitlines() if path.exists() else []
         return Outcome(result, sorted((Event(*json.loads(line)) for line in lines), key=lambda event: event.time))
@@ -290,11 +295,33 @@ def test_cell(n):
     assert len(outcome.started) < 20
 
 
-@pytest.mark.parametrize("dist", ["worksteal", "load", "loadscope"])
+@pytest.mark.parametrize("dist", ["worksteal", "load"])
 def test_the_users_own_policy_is_respected(run_it: RunIt, dist: str) -> None:
     outcome = run_it(HEAD + "def test_one(): pass\ndef test_two(): pass\n", "-n2", "-v", f"--dist={dist}")
     outcome.result.assert_outcomes(passed=2)
     outcome.result.stdout.no_fnmatch_line("*GraphScheduler*")
+
+
+@dataclass(frozen=True)
+class Width:
+    builds: tuple[int, ...]
+    clusters: tuple[int, ...]
+    cells: tuple[int, ...]
+
+
+@pytest.mark.parametrize(
+    ("builds", "clusters", "cells", "gigabytes", "expected"),
+    [(2, 1, 2, 64, 3), (2, 3, 6, 64, 6), (2, 3, 6, 4, 4), (1, 1, 1, 0, 1), (0, 0, 0, 64, 1)],
+)
+def test_as_many_workers_as_the_matrix_is_wide_within_memory(
+    builds: int, clusters: int, cells: int, gigabytes: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
+    monkeypatch.setattr(scheduler, "_available_memory", lambda: gigabytes * 2**30)
+    matrix = Width((0,) * builds, (0,) * clusters, (0,) * cells)
+    assert scheduler.auto_num_workers(matrix) == expected
+    monkeypatch.setenv("PYTEST_XDIST_AUTO_NUM_WORKERS", "7")
+    assert scheduler.auto_num_workers(matrix) is None
 
 
 def test_nothing_collected(run_it: RunIt) -> None:
