@@ -79,7 +79,10 @@ class Api:
 def wait_ready(
     kubeconfig: Path, nodes: int, stage: StageContext, consoles: Callable[[], Mapping[str, str]] = dict
 ) -> list[dict[str, Any]]:
-    """Wait until the API server answers and ``nodes`` nodes (0: whatever there are) are Ready; return them.
+    """Wait until the cluster takes pods, and return its nodes.
+
+    That is when ``nodes`` nodes (0: as many as there are) are Ready and the controllers have made the default service
+    account, without which no pod is let in.
 
     ``consoles`` gives the nodes' console output by node, to tell at once when a node gave up, and why.
 
@@ -87,32 +90,38 @@ def wait_ready(
     :raises StageError: a node gave up.
     """
     api = Api(kubeconfig)
-    answer = "none"
+    said = ""
     next_look = time.monotonic() + CONSOLE_INTERVAL
-    said = f"waiting for the API server at {api.server}"
-    stage.progress(said)
     try:
         while True:
-            found: list[dict[str, Any]] = []
-            try:
-                found = api.get("/api/v1/nodes", timeout=min(5.0, stage.remaining()))["items"]
-            except (OSError, http.client.HTTPException) as error:  # not there yet, or not yet willing
-                answer = str(error)
-            ready = sum(map(is_ready, found))
-            if found and ready == len(found) >= nodes:
+            found, missing = _look(api, nodes, min(5.0, stage.remaining()))
+            if not missing:
                 return found
-            text = f"waiting for nodes: {ready} of {nodes or len(found)} Ready" if found else said
-            if text != said:
-                stage.progress(said := text)
+            if missing != said:
+                stage.progress(f"waiting for {missing}")
+                said = missing
             if time.monotonic() > next_look:
                 _check_consoles(consoles())
                 next_look = time.monotonic() + CONSOLE_INTERVAL
             time.sleep(INTERVAL)
     except DeadlineExceeded as error:
-        error.message += f"\nthe API server's last refusal: {answer}{_tails(consoles())}"
+        error.message += _tails(consoles())
         raise
     finally:
         api.close()
+
+
+def _look(api: Api, wanted: int, timeout: float) -> tuple[list[dict[str, Any]], str]:
+    """The nodes, and what the cluster lacks to take pods; nothing if it does."""
+    try:
+        nodes = api.get("/api/v1/nodes", timeout)["items"]
+        ready = sum(map(is_ready, nodes))
+        if not nodes or ready < max(wanted, len(nodes)):
+            return nodes, f"nodes: {ready} of {max(wanted, len(nodes))} Ready"
+        api.get("/api/v1/namespaces/default/serviceaccounts/default", timeout)
+    except (OSError, http.client.HTTPException) as error:  # not there yet, or not yet willing
+        return [], f"the API server at {api.server}: {error}"
+    return nodes, ""
 
 
 def is_ready(node: Mapping[str, Any]) -> bool:

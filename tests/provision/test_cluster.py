@@ -57,6 +57,7 @@ class ApiServer:
     def __init__(self, directory: Path, answers: list[list[dict[str, Any]]]) -> None:
         self.bootstrap = Bootstrap.create()
         self.connections = 0
+        self.refusals = 0  #: how often there is no service account yet
         pem = directory / "server.pem"
         pem.write_text(serving_certificate(self.bootstrap.ca))
         outer = self
@@ -69,9 +70,16 @@ class ApiServer:
                 super().setup()
 
             def do_GET(self) -> None:
-                items = answers.pop(0) if len(answers) > 1 else answers[0]
-                body = json.dumps({"items": items}).encode()
-                self.send_response(200 if items else 503)
+                if self.path == "/api/v1/nodes":
+                    items = answers.pop(0) if len(answers) > 1 else answers[0]
+                    found = bool(items)
+                    body = json.dumps({"items": items}).encode()
+                else:
+                    assert self.path == "/api/v1/namespaces/default/serviceaccounts/default"
+                    found = outer.refusals == 0
+                    outer.refusals = max(0, outer.refusals - 1)
+                    body = b"{}"
+                self.send_response(200 if found else 404)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -120,13 +128,20 @@ def test_the_deadline_says_what_was_waited_for_and_shows_the_consoles(tmp_path: 
     assert "console of a:\nline one\nkubelet is sad" in error.value.message
 
 
+def test_waits_until_pods_are_let_in(tmp_path: Path, stage: StageContext) -> None:
+    server = ApiServer(tmp_path, [[node("a", ready=True)]])
+    server.refusals = 2
+    cluster.wait_ready(server.kubeconfig, 1, stage)
+    assert server.refusals == 0
+
+
 def test_a_stranger_is_not_the_api_server(tmp_path: Path, stage: StageContext) -> None:
     server = ApiServer(tmp_path, [[node("a", ready=True)]])
     server.kubeconfig.write_text(
         Bootstrap.create().kubeconfig("test", f"https://127.0.0.1:{server.server.server_address[1]}")
     )
     stage.deadline = time.monotonic() + 0.3
-    with pytest.raises(DeadlineExceeded, match=r"last refusal: .*certificate"):
+    with pytest.raises(DeadlineExceeded, match=r"waiting for the API server at .*: .*certificate"):
         cluster.wait_ready(server.kubeconfig, 1, stage)
 
 
