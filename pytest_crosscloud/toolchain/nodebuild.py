@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +62,15 @@ def wanted_images(stage: StageContext, version: str, arch: str, kubeadm: Path, l
     return listed.output.split()
 
 
-def _write_module(stage: StageContext, version: str, label: str, directory: Path) -> None:
-    """Write the module that the program is built in.
+def module_file(upstream: Mapping[str, Any], version: str) -> str:
+    """The go.mod that the program is built with.
 
     Kubernetes replaces its staging modules by folders of its own repository, which a module proxy does not
     serve; each is published as a module too, at v0.Y.Z for Kubernetes v1.Y.Z. Go takes replacements from the
     main module only, so they are repeated here. The list is that version's own.
+
+    :param upstream: its go.mod, as ``go mod edit -json`` prints it.
     """
-    stage.progress(f"{label}: fetching its source")
-    upstream = _upstream(stage, version, directory)
     staging = "v0." + version.split(".", 1)[1]
     lines = ["module crosscloud/node", f"go {upstream['Go']}", f"require {KUBERNETES} {version}"]
     for required in upstream["Require"]:
@@ -77,11 +78,14 @@ def _write_module(stage: StageContext, version: str, label: str, directory: Path
             lines.append(f"require go.etcd.io/etcd/server/v3 {required['Version']}")
     for replace in upstream["Replace"] or ():
         path, new = replace["Old"]["Path"], replace["New"]
-        if new["Path"].startswith("./staging/"):
-            lines.append(f"replace {path} => {path} {staging}")
-        else:
-            lines.append(f"replace {path} => {new['Path']} {new['Version']}")
-    (directory / "go.mod").write_text("\n".join(lines) + "\n")
+        local = new["Path"].startswith("./staging/")
+        lines.append(f"replace {path} => {f'{path} {staging}' if local else '{Path} {Version}'.format(**new)}")
+    return "\n".join(lines) + "\n"
+
+
+def _write_module(stage: StageContext, version: str, label: str, directory: Path) -> None:
+    stage.progress(f"{label}: fetching its source")
+    (directory / "go.mod").write_text(module_file(_upstream(stage, version, directory), version))
     shutil.copy(SOURCES / "node" / "main.go", directory)
     stage.progress(f"{label}: resolving its modules")
     go(stage, directory, "mod", "tidy")
