@@ -40,6 +40,7 @@ class Browser:
         self.requests: list[str] = []
         self.errors: list[str] = []
         self._ids = itertools.count(1)
+        self._socket: websocket.WebSocket | None = None
         self._process = subprocess.Popen(
             [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
             stdout=subprocess.DEVNULL,
@@ -65,6 +66,8 @@ class Browser:
         self.close()
 
     def close(self) -> None:
+        if self._socket:
+            self._socket.close()
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
@@ -80,6 +83,7 @@ class Browser:
         )
 
     def _call(self, method: str, session: str = "", **parameters: Any) -> Any:
+        assert self._socket
         number = next(self._ids)
         message = {"id": number, "method": method, "params": parameters} | ({"sessionId": session} if session else {})
         self._socket.send(json.dumps(message))
