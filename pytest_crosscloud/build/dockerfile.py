@@ -103,22 +103,15 @@ class DockerfileBuild:
             stage.command([engine, "rmi", name], check=False)
 
 
-def preflight() -> list[str]:
-    """What is missing to build Dockerfiles here, with its remedy; empty if nothing is."""
-    return [
-        f"{what} is not installed: {remedy}"
-        for what, remedy, found in (
-            ("git", "apt-get install git", shutil.which("git")),
-            ("none of buildah, podman and docker", "apt-get install buildah", any(map(shutil.which, ENGINES))),
-        )
-        if not found
-    ]
-
-
 def _engine() -> str:
-    if missing := preflight():
-        raise StageError("; ".join(missing), error_class=ErrorClass.CONFIGURATION)
-    return next(engine for engine in ENGINES if shutil.which(engine))
+    for engine in ENGINES:
+        if shutil.which(engine):
+            return engine
+    raise StageError(
+        "none of buildah, podman and docker is installed",
+        remedy="apt-get install buildah",
+        error_class=ErrorClass.CONFIGURATION,
+    )
 
 
 def _docker_layout(stage: StageContext, name: str, layout: Path) -> None:

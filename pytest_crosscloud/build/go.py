@@ -93,8 +93,10 @@ class GoBuild:
         env = {"GOOS": "linux", "GOARCH": request.arch, "CGO_ENABLED": "0"}
         directory.mkdir()
         with classed(self.module):
+            wanted = f"{self.module}@{request.ref.version}"
             stage.progress(f"fetching {self.module} {request.ref.version}")
-            fetched = go(stage, directory, "mod", "download", "-json", f"{self.module}@{request.ref.version}")
+            go(stage, directory, "mod", "download", wanted)  # for its errors: with -json they are hidden in JSON
+            fetched = go(stage, directory, "mod", "download", "-json", wanted)
             where = json.loads(fetched.output)
             go_mod = json.loads(go(stage, directory, "mod", "edit", "-json", where["GoMod"]).output)
             (directory / "go.mod").write_text(wrapper(go_mod, request.ref.version))
@@ -172,7 +174,7 @@ def wrapper(go_mod: Mapping[str, Any], version: str) -> str:
     module = go_mod["Module"]["Path"]
     lines = ["module crosscloud.invalid/wrapper", ""]
     lines += [f"go {go_mod['Go']}", ""] if "Go" in go_mod else []
-    lines += [f"godebug {setting['Key']}={setting['Value']}" for setting in go_mod.get("Godebug") or ()]
+    lines += [f"godebug {setting['Key']}={setting['Value']}" for setting in go_mod.get("GoDebug") or ()]
     lines += [f"require {module} {version}"]
     lines += [f"exclude {excluded['Path']} {excluded['Version']}" for excluded in go_mod.get("Exclude") or ()]
     for replaced in go_mod.get("Replace") or ():
