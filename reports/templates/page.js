@@ -30,6 +30,7 @@
     const link = event.target.closest('a[href^="#"]');
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
+    if (!dialog.contains(link)) opener = link;
     const given = Object.fromEntries(new URLSearchParams(link.getAttribute("href").slice(1)));
     const closed = { cell: "", build: "", cluster: "" };
     if (!Object.keys(given).length) go({ ...Object.fromEntries(FILTERS.map((key) => [key, ""])), ...closed });
@@ -226,13 +227,13 @@
   dialog.addEventListener("cancel", (event) => { event.preventDefault(); closeDetails(); });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) closeDetails(); });
 
-  let opener = null;
+  let opener = null; // the link that gets the focus back
   const showDetails = (state) => {
     const kind = DETAILS.find((key) => state[key]);
     if (!kind) {
-      if (dialog.open) dialog.close();
+      if (!dialog.open) return;
+      dialog.close();
       opener?.focus({ preventScroll: true });
-      opener = null;
       return;
     }
     const view = VIEWS[kind](state[kind]) || { title: ["Not in this run"], body: [h("p", {}, `This run has no ${kind} ${state[kind]}.`)] };
@@ -240,10 +241,7 @@
       h("h2", { id: "details-title", tabindex: -1, autofocus: "autofocus" }, ...view.title),
       h("button", { type: "button", class: "close", "aria-label": "Close", click: closeDetails }, "Close"),
       ...[view.body].flat(9).filter(Boolean));
-    if (!dialog.open) {
-      opener = document.activeElement === document.body ? null : document.activeElement;
-      dialog.showModal();
-    }
+    if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
   };
 
