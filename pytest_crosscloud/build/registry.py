@@ -97,7 +97,7 @@ def release(spec: Mapping[str, Any]) -> None:
     run = spec["run"]
     if left := processes.end_all(lambda: processes.of_resource(run, RESOURCE)):
         raise StageError(f"the run's registry (process {left[0].pid}) does not end")
-    for address in _addresses(_label(run)):
+    for address in [address for address, label in _labels().items() if label == _label(run)]:
         subprocess.run(["ip", "address", "del", f"{address}/32", "dev", "lo"], check=False, capture_output=True)
 
 
@@ -121,17 +121,18 @@ def _claim_address(run: str) -> str:
         if done.returncode == 0:
             return address
         error = done.stderr.strip()
-        if "File exists" not in error:
+        if address not in _labels():  # it was refused for another reason than being there
             break
     raise StageError(f"no address for the run's registry in {NETWORK}: {error}", remedy="--registry HOST names another")
 
 
-def _addresses(label: str) -> list[str]:
+def _labels() -> dict[str, str]:
+    """The label of each address of ``lo``."""
     if not shutil.which("ip"):
-        return []
+        return {}
     command = ["ip", "-json", "address", "show", "dev", "lo"]
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return [entry["local"] for link in json.loads(shown) for entry in link["addr_info"] if entry.get("label") == label]
+    return {entry["local"]: entry.get("label", "") for link in json.loads(shown) for entry in link["addr_info"]}
 
 
 def _free_ports(address: str) -> Iterator[int]:

@@ -1,0 +1,48 @@
+"""CoreDNS as a project: what it declares, and its e2e container's own tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pytest_crosscloud import paths, plugins
+from pytest_crosscloud.build.go import GoProgram
+from pytest_crosscloud.model import Project
+
+E2E = paths.data("projects", "coredns", "e2e")
+
+
+@pytest.fixture
+def coredns(tmp_path: Path) -> Project:
+    return plugins.load(tmp_path).projects["coredns"]
+
+
+def test_stable_is_a_tag_and_the_e2e_container_lies_beside_the_plugin(coredns: Project) -> None:
+    assert coredns.stable_ref.startswith("v")
+    assert coredns.e2e
+    assert isinstance(coredns.e2e.build, GoProgram)
+    assert coredns.e2e.build.directory == E2E
+    assert (E2E / "go.sum").is_file()
+
+
+def test_the_e2e_container_expects_what_the_chart_puts_into_the_hosts_zone(coredns: Project) -> None:
+    hosts = yaml.safe_load(paths.data("charts", "coredns", "values.yaml").read_text())["hosts"]
+    records = {name if name != "@" else "": address for name, address in hosts["records"].items()}
+    expected = {f"{name}.{hosts['zone']}".lstrip("."): address for name, address in records.items()}
+    assert coredns.e2e
+    assert dict(record.split("=") for record in coredns.e2e.env["HOSTS_RECORDS"].split(",")) == expected
+
+
+@pytest.mark.skipif(not shutil.which("go"), reason="go is not installed")
+def test_the_e2e_containers_own_tests_pass() -> None:
+    env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
+    for command in (["go", "vet", "./..."], ["go", "test", "./..."]):
+        done = subprocess.run(command, cwd=E2E, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    unformatted = subprocess.run(["gofmt", "-l", "."], cwd=E2E, capture_output=True, text=True, check=True)
+    assert unformatted.stdout == ""
