@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ..errors import StageError
 from ..model import ErrorClass
 from ..stage import Completed, StageContext
 from .tools import tool
@@ -16,16 +17,18 @@ def go(
     *argv: str,
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
+    check: bool = True,
     error_class: ErrorClass = ErrorClass.INFRASTRUCTURE,
 ) -> Completed:
     """Run ``go argv…`` in ``directory``.
 
-    :raises StageError: it failed; ``error_class`` says whose fault that is.
+    :raises StageError: it failed (unless ``check`` is False); ``error_class`` says whose fault that is.
     """
     # A go.work above the directory, or vendoring that the caller's flags ask for, must not change what is built.
     settings = {"GOWORK": "off", "GOFLAGS": "-buildvcs=false", **(env or {})}
+    program = str(tool("go", stage))
     return stage.command(
-        [str(tool("go", stage)), *argv], cwd=directory, env=settings, on_line=on_line, error_class=error_class
+        [program, *argv], cwd=directory, env=settings, on_line=on_line, check=check, error_class=error_class
     )
 
 
@@ -56,8 +59,8 @@ def go_build(
     stage.progress(f"{prefix}counting the packages to compile")
     stale = "{{if .Stale}}{{.ImportPath}}{{end}}"
     listed = go(stage, directory, "list", "-deps", *flags, "-f", stale, package, env=env, error_class=error_class)
-    waiting = set(listed.output.split())
-    total = len(waiting)
+    packages = frozenset(listed.output.split())
+    waiting, total = set(packages), len(packages)
 
     def compiled(line: str) -> None:
         if line in waiting:
@@ -68,4 +71,9 @@ def go_build(
     stage.progress(f"{prefix}compiling {total} packages" if total > 1 else f"{prefix}linking")
     output.parent.mkdir(parents=True, exist_ok=True)
     command = ["build", "-v", *flags, "-o", str(output), package]
-    go(stage, directory, *command, env=env, on_line=compiled, error_class=error_class)
+    done = go(stage, directory, *command, env=env, on_line=compiled, check=False)
+    if done.code != 0:
+        # What else was being compiled meanwhile says nothing about the failure.
+        lines = [line for line in done.errors.splitlines() if line not in packages]
+        reason = "\n".join(line for line in lines[-20:] if not line.startswith("go: downloading "))
+        raise StageError(f"{stage.key}: {prefix}go build exited with {done.code}: {reason}", error_class=error_class)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_crosscloud import paths
 from pytest_crosscloud.stage import StageContext
 from pytest_crosscloud.toolchain import download
 
@@ -82,6 +84,8 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The package's cache. Go keeps its own, where it has the standard library compiled."""
+    monkeypatch.setenv("GOCACHE", os.environ.get("GOCACHE", str(paths.cache().with_name("go-build"))))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "crosscloud"
 

@@ -1,0 +1,66 @@
+"""Go builds count what they compile. The real go, on modules of a few lines."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pytest_crosscloud.errors import StageError
+from pytest_crosscloud.model import ErrorClass
+from pytest_crosscloud.stage import StageContext
+from pytest_crosscloud.toolchain.gobuild import go, go_build
+from pytest_crosscloud.toolchain.pins import host_arch
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    """A module of a program and two packages, and no others, so that all of it compiles in a second."""
+    directory = tmp_path / "module"
+    for name, text in {
+        "go.mod": "module example.org/greet\n\ngo 1.24\n",
+        "main.go": 'package main\n\nimport "example.org/greet/one"\n\nvar word = "unset"\n\n'
+        "func main() { println(one.Greeting, word) }\n",
+        "one/one.go": 'package one\n\nimport "example.org/greet/two"\n\nconst Greeting = "hello " + two.Name\n',
+        "two/two.go": f'package two\n\nconst Name = "{tmp_path}"\n',
+    }.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(text)
+    return directory
+
+
+def test_a_build_says_how_far_it_is(module: Path, stage: StageContext, said: list[str], tmp_path: Path) -> None:
+    output = tmp_path / "out" / "greet"
+    go_build(stage, module, ".", output, arch=host_arch(), ldflags="-X main.word=set", label="greet")
+    assert said == [
+        "greet: counting the packages to compile",
+        "greet: compiling 3 packages",
+        *(f"greet: compiling {number} of 3 packages" for number in (1, 2, 3)),
+    ]
+    done = subprocess.run([output], capture_output=True, text=True, check=True)
+    assert done.stderr == f"hello {tmp_path} set\n"
+
+
+def test_what_is_cached_is_not_counted(module: Path, stage: StageContext, said: list[str], tmp_path: Path) -> None:
+    go_build(stage, module, ".", tmp_path / "first", arch=host_arch())
+    said.clear()
+    (module / "main.go").write_text("package main\n\nfunc main() {}\n")
+    go_build(stage, module, ".", tmp_path / "second", arch=host_arch())
+    assert said[1:] == ["linking", "compiling 1 of 1 packages"]
+
+
+def test_code_that_does_not_compile_is_the_product_s_fault(module: Path, stage: StageContext, tmp_path: Path) -> None:
+    (module / "one" / "one.go").write_text("package one\n\nconst Greeting = 1 + nothing\n")
+    with pytest.raises(StageError, match=r"(?m)^one/one\.go:3:22: undefined: nothing$") as caught:
+        go_build(stage, module, ".", tmp_path / "greet", arch=host_arch())
+    assert caught.value.error_class == ErrorClass.PRODUCT
+
+
+def test_a_workspace_around_it_does_not_matter(module: Path, stage: StageContext, tmp_path: Path) -> None:
+    (tmp_path / "go.work").write_text("go 1.24\n\nuse ./elsewhere\n")
+    assert go(stage, module, "list", "./...").output.split() == [
+        "example.org/greet",
+        "example.org/greet/one",
+        "example.org/greet/two",
+    ]
