@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -56,6 +57,8 @@ class Controller:
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         if session.config.option.collectonly:
             return
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _exit)
         try:
             self._start(session.config)
         except ConfigurationError as error:
@@ -238,14 +241,21 @@ class Watcher(threading.Thread):
                 return  # progress, not a start
             self._told.add(result.key)
             self._call(hook.crosscloud_stage_started, result)
-        else:
-            self._call(hook.crosscloud_stage_finished, result)
+            return
+        if result.started is not None and result.key not in self._told:  # it began and ended between two looks
+            self._call(hook.crosscloud_stage_started, replace(result, status=Status.RUNNING, seconds=0.0, failure=None))
+        self._call(hook.crosscloud_stage_finished, result)
 
     def _call(self, hook: Callable[..., object], result: StageResult) -> None:
         try:
             hook(run=self._run.id, result=result)
         except Exception as error:
             self.write_line(f"a plugin's hook raised {type(error).__name__}: {error}")
+
+
+def _exit(number: int, _frame: object) -> None:
+    """End as Ctrl-C does, reports and all; left to itself, Python would end without a word."""
+    raise KeyboardInterrupt(f"{signal.Signals(number).name} received")
 
 
 def release_cluster(run: Run, target: str) -> None:

@@ -176,13 +176,13 @@ def test_keep_failed_keeps_the_cluster_and_says_so(rootdir: Rootdir, monkeypatch
     assert rootdir.ledger("destroy") == ["destroy there"]
     result.stdout.fnmatch_lines(["*kept*KUBECONFIG=*"])
     clean = subprocess.run(
-        [sys.executable, "-m", "pytest_crosscloud.cli", "clean", "--all", "--yes"],
+        [Path(sys.executable).with_name("crosscloud"), "clean", "--all", "--yes"],
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert clean.returncode == 0, clean.stderr
-    assert sorted(rootdir.ledger("destroy")) == ["destroy here", "destroy there"]
+    assert sorted(rootdir.ledger("destroy")) == ["destroy here", "destroy there"], clean.stdout
 
 
 def test_event_hooks_are_told_in_order(rootdir: Rootdir) -> None:
