@@ -65,10 +65,15 @@ def go_build(
     def compiled(line: str) -> None:
         if line in waiting:
             waiting.remove(line)
-            stage.progress(f"{prefix}compiling {total - len(waiting)} of {total} packages")
+            say()
 
-    # Every package that go starts to compile is a line of `-v`; linking the program comes after the last of them.
-    stage.progress(f"{prefix}compiling {total} packages" if total > 1 else f"{prefix}linking")
+    def say() -> None:
+        # Every package that go starts to compile is a line of `-v`. The last one is the program's own, and small:
+        # what takes time from there on is linking, which go does not announce.
+        started = total - len(waiting)
+        stage.progress(f"{prefix}compiling {started} of {total} packages" if len(waiting) > 1 else f"{prefix}linking")
+
+    say()
     output.parent.mkdir(parents=True, exist_ok=True)
     command = ["build", "-v", *flags, "-o", str(output), package]
     done = go(stage, directory, *command, env=env, on_line=compiled, check=False)

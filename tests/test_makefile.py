@@ -1,0 +1,117 @@
+"""The Makefile and what CI calls: the commands of the README's first lines."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+
+
+def make(*argv: str) -> str:
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-C", ROOT, *argv], capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout
+
+
+def test_make_explains_every_target_that_a_person_types() -> None:
+    text = make()
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert targets
+    for target in targets[1].split():
+        assert re.search(rf"^  make {target} +\w", text, re.MULTILINE), target
+
+
+def test_the_demo_sets_up_and_then_runs_the_main_job() -> None:
+    commands = make("--dry-run", "demo").splitlines()
+    order = [
+        next(i for i, line in enumerate(commands) if text in line) for text in ("venv", "crosscloud setup", "-n auto")
+    ]
+    assert order == sorted(order)
+    assert commands[-1] == ".venv/bin/pytest -n auto --clouds=local --projects=coredns --refs=stable,head"
+
+
+@pytest.mark.parametrize(
+    ("target", "root", "marks"),
+    [("test", 1, "not slow"), ("test", 0, "not slow and not root"), ("test-all", 0, "not root"), ("test-all", 1, "")],
+)
+def test_without_root_the_tests_that_need_it_are_left_out_and_it_is_said(target: str, root: int, marks: str) -> None:
+    commands = make("--dry-run", target, f"ROOT={'0' if root else ''}")
+    assert (f'-m "{marks}"' in commands) == bool(marks)
+    assert ("Left out" in commands) == (not root)
+    assert ("crosscloud setup" in commands) == bool(root), "unit tests need no Debian package"
+    assert all(check in commands for check in ("ruff check", "ruff format --check", "mypy"))
+
+
+def test_bench_takes_a_name() -> None:
+    assert make("--dry-run", "bench", "BENCH=cluster").splitlines()[-1].endswith("-m benchmarks cluster")
+
+
+def test_ci_runs_the_tests_as_ci_and_without_input(tmp_path: Path) -> None:
+    fake = tmp_path / "make"
+    fake.write_text('#!/bin/sh\necho "$CI $* $PWD"; cat\n')
+    fake.chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    argv = ["bash", str(ROOT / ".ci" / "run")]
+    done = subprocess.run(argv, env=env, input="not read", capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == f"true test {ROOT}\n"
+
+
+# -- scripts/venv -------------------------------------------------------------------------------------------------
+
+UV = """case "$1" in
+--version) echo uv 0 ;;
+venv) mkdir -p .venv/bin ;;
+*) echo "$*" >> .venv/installed ;;
+esac"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout whose packages are installed by a uv that only writes down what it is told."""
+    checkout = tmp_path / "checkout"
+    (checkout / "scripts").mkdir(parents=True)
+    shutil.copy(ROOT / "scripts" / "venv", checkout / "scripts")
+    (checkout / "requirements.lock").write_text("pytest==9.0 --hash=sha256:0\n")
+    (checkout / "pyproject.toml").write_text("[project]\n")
+    uv = tmp_path / "uv"
+    uv.write_text(f"#!/bin/sh\n{UV}\n")
+    uv.chmod(0o755)
+    return checkout
+
+
+def venv(checkout: Path) -> str:
+    env = {**os.environ, "PATH": f"{checkout.parent}:{os.environ['PATH']}"}
+    done = subprocess.run([checkout / "scripts/venv"], env=env, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout
+
+
+def test_the_venv_is_made_from_the_lock_with_hashes_and_once(checkout: Path) -> None:
+    venv(checkout)
+    installed = (checkout / ".venv" / "installed").read_text().splitlines()
+    assert installed == [
+        "pip install --require-hashes --requirement requirements.lock",
+        "pip install --no-deps --no-build-isolation --editable .",
+    ]
+    assert venv(checkout) == "", "nothing to do"
+
+
+def test_another_lock_makes_it_anew(checkout: Path) -> None:
+    venv(checkout)
+    (checkout / "requirements.lock").write_text("pytest==9.1 --hash=sha256:1\n")
+    assert "making .venv" in venv(checkout)
+
+
+def test_after_a_kill_half_way_it_is_made_anew(checkout: Path) -> None:
+    venv(checkout)
+    for stamp in (checkout / ".venv").glob(".made-from-*"):
+        stamp.unlink()
+    assert "making .venv" in venv(checkout)
