@@ -38,6 +38,7 @@ class Reaper:
         self._store = store
         self._run = run
         self._socket = connection
+        self._is_first = True
 
     def finish(self, show: Callable[[str], None], timeout: float = 3600.0) -> list[str]:
         """End the run: wait until all it owned is destroyed, and show that meanwhile.
@@ -54,14 +55,16 @@ class Reaper:
         store = Store(self._store)
         try:
             remaining = left(store, self._run)
-            if not ended:
-                return [f"{item.kind} {item.name} is being destroyed in the background" for item in remaining]
-            if any(item.state != "failed" for item in remaining):  # the reaper was killed
-                return start(self._store, self._run).finish(show, timeout)
         finally:
             store.close()
+        if not ended:
+            return [f"{item.kind} {item.name} is being destroyed in the background" for item in remaining]
+        if self._is_first and any(item.state != "failed" for item in remaining):  # it was killed
+            another = start(self._store, self._run)
+            another._is_first = False
+            return another.finish(show, timeout)
         return [
-            f"{item.kind} {item.name} could not be destroyed: {item.error}\n"
+            f"{item.kind} {item.name} could not be destroyed: {item.error or item.state}\n"
             f"  crosscloud clean --run {self._run} tries again"
             for item in remaining
         ]

@@ -108,8 +108,11 @@ def _log(text: str) -> None:
 
 
 def _wait_for_kept(store: Store, run: str) -> None:
-    """Stay until what the run keeps expires, and destroy it then. Meanwhile ``crosscloud clean`` may."""
-    while kept := [resource for resource in store.resources(run) if resource.state == "kept"]:
+    """Stay until what the run keeps expires, and destroy it then. Meanwhile ``crosscloud clean`` may.
+
+    Without the store's file there is nobody left to wait for.
+    """
+    while store.path.exists() and (kept := [item for item in store.resources(run) if item.state == "kept"]):
         time.sleep(min(max(0.0, min(resource.expires or 0 for resource in kept) - time.time()), 60.0))
         if left(store, run) and (lease := reaper.acquire(store, run)):
             with reaper.hold(store, lease):
