@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..run.summary import RunSummary
-from . import results
+from ..toolchain.tools import find
+from . import allure, dashboard, results
 
 
-def write_all(summary: RunSummary, out: Path) -> list[str]:
-    """Write every report of a run below ``out``.
+@dataclass
+class Written:
+    """What came of writing the reports, for a person."""
 
-    :returns: what could not be written, for a person: one report that fails does not take the others with it.
-    """
-    problems: list[str] = []
-    writers: tuple[tuple[str, Callable[[RunSummary, Path], object]], ...] = (("results.json", results.write),)
-    for name, write in writers:
+    failures: list[str] = field(default_factory=list)  #: what could not be written though it should have been
+    notes: list[str] = field(default_factory=list)  #: what was left out
+
+
+def write_all(summary: RunSummary, out: Path) -> Written:
+    """Write every report of a run below ``out``. One that fails does not take the others with it."""
+    written = Written()
+    for name, write in (
+        ("results.json", results.write),
+        ("allure-results", allure.write),
+        ("index.html", dashboard.write),
+    ):
         try:
             write(summary, out)
         except Exception as error:
-            problems.append(f"{name} could not be written: {type(error).__name__}: {error}")
-    return problems
+            written.failures.append(f"{name} could not be written: {type(error).__name__}: {error}")
+    found = find("allure")
+    if note := allure.generate(out, found.path if found else None):
+        written.notes.append(note)
+    return written

@@ -7,7 +7,7 @@
 
   // -- the address: one state, read from the hash and written to it ---------------------------------------------
 
-  const FILTERS = ["q", "status", "kubernetes", "arch", "sort", "project"];
+  const FILTERS = ["q", "status", "kubernetes", "arch", "sort", "project", "all"];
   const DETAILS = ["cell", "build", "cluster"];
 
   const read = () => {
@@ -247,6 +247,7 @@
 
   // -- the table ------------------------------------------------------------------------------------------------
 
+  const MOST = 400;
   const table = $("matrix");
   const columns = [...table.tHead.rows[0].cells].map((cell) => cell.dataset.sort);
   const SEVERITY = ["failed", "cancelled", "running", "na", "success"];
@@ -278,61 +279,71 @@
   const filter = (state) => {
     const words = state.q.toLowerCase().split(/\s+/).filter(Boolean);
     const wanted = state.status ? state.status.split(",") : [];
-    let found = 0;
     const counts = {};
     for (const project of projects) {
       const mine = !state.project || project.name === state.project;
-      project.visible = project.rows.filter((line) => {
+      project.matches = project.rows.filter((line) => {
         const within = mine
           && (!state.kubernetes || line.kubernetes === state.kubernetes)
           && (!state.arch || line.arch === state.arch)
           && words.every((word) => line.text.includes(word));
         if (within) for (const status of line.statuses.slice(1)) counts[status] = (counts[status] || 0) + 1;
-        const shown = within && (!wanted.length || wanted.some((status) => line.statuses.includes(status)));
-        if (line.row.hidden === shown) line.row.hidden = !shown;
-        return shown;
+        return within && (!wanted.length || wanted.some((status) => line.statuses.includes(status)));
       });
-      found += project.visible.length;
+    }
+    for (const chip of document.querySelectorAll(".chip")) chip.lastElementChild.textContent = counts[chip.dataset.status] || 0;
+  };
+
+  let order = projects; // as it is on the page
+  const sort = (by, direction) => {
+    for (const cell of table.tHead.rows[0].cells) {
+      if (cell.dataset.sort === by) cell.setAttribute("aria-sort", direction);
+      else cell.removeAttribute("aria-sort");
+    }
+    const column = columns.indexOf(by) - 2;
+    const rank = (line) => SEVERITY.indexOf(line.statuses[column]) + 1 || 9;
+    const key = (project) => {
+      const rows = project.matches.length ? project.matches : project.rows;
+      if (by === "project") return project.title.toLowerCase();
+      if (by === "release") return rows[0].release.toLowerCase();
+      return column < 0 ? "" : String(Math.min(...rows.map(rank)));
+    };
+    const sign = direction === "descending" ? -1 : 1;
+    const { compare } = new Intl.Collator("en", { numeric: true });
+    const next = [...groups].flatMap((group) => group.projects
+      .map((project) => [key(project), project])
+      .sort(([a, one], [b, two]) => sign * compare(a, b) || one.at - two.at)
+      .map(([, project]) => project));
+    if (next.every((project, at) => project === order[at])) return;
+    order = next;
+    table.append(...[...groups].flatMap((group) =>
+      [group.body, ...order.filter((project) => project.relation === group).map((project) => project.body)].filter(Boolean)));
+  };
+
+  // A browser lays out thousands of rows in seconds, and nobody reads them: the first hundreds are shown, all on request.
+  const show = (all) => {
+    let found = 0;
+    for (const project of order) {
+      project.visible = all || found < MOST ? project.matches : [];
+      found += project.matches.length;
+      for (const line of project.rows) {
+        const hidden = !project.visible.includes(line);
+        if (line.row.hidden !== hidden) line.row.hidden = hidden;
+      }
       const some = project.visible.length > 0;
       if (project.body.hidden === some) project.body.hidden = !some;
       // The project's own cell spans the rows that are left, and stands in the first of them.
       if (some && project.head.rowSpan !== project.visible.length) project.head.rowSpan = project.visible.length;
       if (some && project.visible[0].row !== project.head.parentNode) project.visible[0].row.prepend(project.head);
     }
-    for (const chip of document.querySelectorAll(".chip")) chip.lastElementChild.textContent = counts[chip.dataset.status] || 0;
     for (const group of groups)
       if (group.body) group.body.hidden = !group.projects.some((project) => project.visible.length);
+    const shown = order.reduce((sum, project) => sum + project.visible.length, 0);
     $("found").textContent = found === total ? `${total} ${total === 1 ? "release" : "releases"}` : `${found} of ${total} releases`;
+    $("rest").hidden = shown === found;
+    $("rest").firstElementChild.textContent = `Show all ${found} releases`;
     $("empty").hidden = found > 0;
     $("scroll").hidden = found === 0;
-  };
-
-  let sorted = "";
-  const sort = (order) => {
-    const [by, direction] = order.split(":");
-    for (const cell of table.tHead.rows[0].cells) {
-      if (cell.dataset.sort === by) cell.setAttribute("aria-sort", direction);
-      else cell.removeAttribute("aria-sort");
-    }
-    // Which rows are shown decides a project's place, so an order other than the matrix's is made anew.
-    if (!order && !sorted) return;
-    sorted = order;
-    const column = columns.indexOf(by) - 2;
-    const key = (project) => {
-      const rows = project.visible.length ? project.visible : project.rows;
-      if (by === "project") return project.title.toLowerCase();
-      if (by === "release") return rows[0].release.toLowerCase();
-      return String(Math.min(...rows.map((line) => SEVERITY.indexOf(line.statuses[column])).map((rank) => (rank < 0 ? 9 : rank))));
-    };
-    const sign = direction === "descending" ? -1 : 1;
-    const ordered = [];
-    for (const group of groups) {
-      if (group.body) ordered.push(group.body);
-      const keyed = group.projects.map((project) => [order && columns.includes(by) ? key(project) : "", project]);
-      keyed.sort(([a, one], [b, two]) => sign * a.localeCompare(b, "en", { numeric: true }) || one.at - two.at);
-      ordered.push(...keyed.map(([, project]) => project.body));
-    }
-    table.append(...ordered);
   };
 
   for (const cell of table.tHead.rows[0].cells) {
@@ -380,7 +391,8 @@
       for (const button of set.children) button.setAttribute("aria-pressed", button.dataset.value === state[set.dataset.toggle]);
     if (shownProject !== state.project) showProject(shownProject = state.project);
     filter(state);
-    sort(state.sort);
+    sort(...state.sort.split(":"));
+    show(state.all);
     showDetails(state);
   };
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -119,6 +120,26 @@ def test_columns_sort_with_what_failed_first(browser: Browser, table: Path) -> N
     click(browser, "[data-sort=project] button")
     assert browser.run(first) == "kubernetes"
     assert browser.run("document.querySelectorAll('[aria-sort]').length") == 0
+
+
+def test_of_thousands_of_rows_the_first_are_shown_until_all_are_asked_for(browser: Browser, tmp_path: Path) -> None:
+    names = [f"p{number:04}" for number in range(600)]
+    small = one_cell()
+    (cell,) = small.cells
+    cells = [replace(cell, id=f"{name}-local", build=replace(cell.build, project=name, id=name)) for name in names]
+    projects = tuple(replace(small.projects[0], name=name, display_name=name) for name in names)
+    browser.open(dashboard.write(replace(small, cells=tuple(cells), projects=projects, results={}), tmp_path))
+    assert visible(browser) == 400
+    assert browser.run("found.textContent") == "600 releases"
+    click(browser, "[data-sort=project] button")
+    click(browser, "[data-sort=project] button")
+    assert browser.run(f"{ROWS}[0].innerText.includes('p0599')")
+    assert visible(browser) == 400
+    browser.run("q.value = 'p0001', q.dispatchEvent(new Event('input'))")
+    assert visible(browser) == 1
+    browser.run("q.value = '', q.dispatchEvent(new Event('input'))")
+    click(browser, "#rest a")
+    assert visible(browser) == 600
 
 
 def test_a_badge_opens_its_deployment(browser: Browser, table: Path) -> None:
