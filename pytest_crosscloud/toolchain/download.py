@@ -69,8 +69,9 @@ def _probe(url: str) -> None:
         return
     try:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PROBE_TIMEOUT).close()  # noqa: S310
-    except urllib.error.HTTPError:
-        pass  # it answers; whether it has the file is seen when that is asked for
+    except urllib.error.HTTPError as error:
+        if error.code not in (405, 501):  # it answers, only not to this method
+            raise Unavailable(f"{url}: {error}") from error
     except (OSError, http.client.HTTPException) as error:
         _reachable[site] = False
         raise Unavailable(f"{site}: {error}") from error
