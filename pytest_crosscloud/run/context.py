@@ -65,10 +65,9 @@ class Run:
         """The run's state, outside of the checkout: clusters, locks; what destroying needs."""
         return directory(self.id)
 
-    def summary(self, store: Store | None = None) -> RunSummary:
-        """All that is known of the run now; a thread other than the run's own brings its own store."""
-        store = store or self.store
-        record = store.run(self.id)
+    def summary(self) -> RunSummary:
+        """All that is known of the run now."""
+        record = self.store.run(self.id)
         assert record, f"run {self.id} is not in the store"
         return RunSummary(
             id=self.id,
@@ -95,7 +94,7 @@ class Run:
             cells=self.matrix.cells,
             refs=self.refs,
             kubernetes=self.kubernetes,
-            results=store.results(self.id),
+            results=self.store.results(self.id),
         )
 
     def set_registry(self, host: str) -> None:

@@ -49,7 +49,8 @@ class Controller:
         self._reaper: reaper.Reaper | None = None
         self._watcher: Watcher | None = None
         self._graph: Graph | None = None
-        self._problems: list[str] = []
+        self._problems: list[str] = []  # make the run fail
+        self._notes: list[str] = []
 
     # -- start ------------------------------------------------------------------------------------------------
 
@@ -170,7 +171,9 @@ class Controller:
 
     def _report(self, run: Run) -> None:
         summary = run.summary()
-        self._problems += report.write_all(summary, run.out)
+        written = report.write_all(summary, run.out)
+        self._problems += written.failures
+        self._notes += written.notes
         try:
             run.plugins.hook.crosscloud_run_finished(summary=summary)
         except Exception as error:
@@ -188,7 +191,7 @@ class Controller:
         )
         for line in _kept(self._run):
             terminalreporter.write_line(line, yellow=True)
-        for problem in (*self._session.plugins.problems, *self._problems):
+        for problem in (*self._session.plugins.problems, *self._notes, *self._problems):
             terminalreporter.write_line(str(problem), yellow=True)
 
 
@@ -209,8 +212,8 @@ class Watcher(threading.Thread):
         self._told: set[str] = set()
 
     def run(self) -> None:
-        store = Store(self._run.store.path)
-        self._live.header(self._run.summary(store))
+        store = self._run.store
+        self._live.header(self._run.summary())
         seen = 0
         while True:
             last = self._stopping.wait(_INTERVAL)
@@ -264,9 +267,16 @@ def release_cluster(run: Run, target: str) -> None:
         if resource.kind == "cluster" and resource.spec["target"] == target and resource.state in ("intended", "live"):
             keep = run.settings.keep_failed
             if keep is not None and _has_failure(run, target):
-                run.store.set_resource(run.id, resource.kind, resource.name, "kept", expires=time.time() + keep)
+                _keep(run, resource, time.time() + keep)
             else:
                 run.store.set_resource(run.id, resource.kind, resource.name, "released")
+
+
+def _keep(run: Run, cluster: Resource, expires: float) -> None:
+    """Keep a cluster, and the registry that its pods pull from when they are started again."""
+    registries = [resource for resource in run.store.resources(run.id) if resource.kind == "registry"]
+    for resource in (cluster, *registries):
+        run.store.set_resource(run.id, resource.kind, resource.name, "kept", expires=expires)
 
 
 def _has_failure(run: Run, cluster: str) -> bool:
@@ -282,7 +292,7 @@ def _kept(run: Run) -> list[str]:
         f"kept until {time.strftime('%H:%M', time.localtime(resource.expires))}: {resource.kind} {resource.name}  "
         f"KUBECONFIG={resource.spec['directory']}/kubeconfig  crosscloud clean --run {run.id} destroys it"
         for resource in run.store.resources(run.id)
-        if resource.state == "kept"
+        if resource.state == "kept" and resource.kind == "cluster"
     ]
 
 
@@ -322,7 +332,7 @@ def _failed_build(target: str, failure: Failure) -> StageResult:
 
 def _clear(out: Path) -> None:
     """Remove what the last run wrote; Allure's history stays, it is meant to grow."""
-    for name in ("builds", "clusters", "cells", "allure-results"):
+    for name in ("builds", "clusters", "cells", "allure-results", "allure"):
         shutil.rmtree(out / name, ignore_errors=True)
     for name in ("results.json", "index.html"):
         (out / name).unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -60,19 +61,28 @@ class Resource:
 
 
 class Store:
-    """The SQLite store. An instance may be used by one thread; processes each open their own."""
+    """The SQLite store. Any thread may use an instance (each gets a connection); processes each open their own."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or paths.state("crosscloud.db")
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        # FULL: a result that was reported must survive a power cut, not only a killed process.
-        self._db.execute("PRAGMA synchronous=FULL")
+        self._connections = threading.local()
         self._db.executescript(_SCHEMA)
 
+    @property
+    def _db(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._connections, "db", None)
+        if connection is None:
+            connection = self._connections.db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+            connection.execute("PRAGMA journal_mode=WAL")
+            # FULL: a result that was reported must survive a power cut, not only a killed process.
+            connection.execute("PRAGMA synchronous=FULL")
+        return connection
+
     def close(self) -> None:
+        """Close this thread's connection."""
         self._db.close()
+        del self._connections.db
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
