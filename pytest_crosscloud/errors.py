@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from .model import ErrorClass, Failure
 from .redact import redact
 
@@ -25,9 +28,17 @@ class ConfigurationError(CrosscloudError):
 class StageError(CrosscloudError):
     """A stage failed. ``error_class`` says whose fault it is."""
 
-    def __init__(self, message: str, *, remedy: str = "", error_class: ErrorClass = ErrorClass.INFRASTRUCTURE) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        error_class: ErrorClass = ErrorClass.INFRASTRUCTURE,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message, remedy=remedy)
         self.error_class = error_class
+        self.data = data or {}  #: the stage's product as JSON, as far as there is one: the counts of a red e2e
 
     def failure(self) -> Failure:
         """What goes to the store, and from there to every report: without secrets."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..errors import CrosscloudError
-from ..stage import RUN_VARIABLE
+from ..stage import RESOURCE_VARIABLE, RUN_VARIABLE
 from . import cgroups, disk, end, linux, network, records, root
 from .records import Machine, Network
 
@@ -129,6 +129,7 @@ def _become_first(machine: Machine, attached: Network, user_data: str, groups: c
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "container": "crosscloud",
         RUN_VARIABLE: machine.run,
+        RESOURCE_VARIABLE: f"cluster/{attached.name}",
     }
     os.execve(_SYSTEMD, [_SYSTEMD, "--system", "--show-status=no"], environment)  # noqa: S606
 

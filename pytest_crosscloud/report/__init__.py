@@ -21,16 +21,20 @@ class Written:
 def write_all(summary: RunSummary, out: Path) -> Written:
     """Write every report of a run below ``out``. One that fails does not take the others with it."""
     written = Written()
+
+    def generate(_: RunSummary, out: Path) -> None:
+        found = find("allure")
+        if note := allure.generate(out, found.path if found else None):
+            written.notes.append(note)
+
     for name, write in (
         ("results.json", results.write),
         ("allure-results", allure.write),
-        ("index.html", dashboard.write),
+        ("allure", generate),
+        ("index.html", dashboard.write),  # links Allure's report if it is there
     ):
         try:
             write(summary, out)
         except Exception as error:
             written.failures.append(f"{name} could not be written: {type(error).__name__}: {error}")
-    found = find("allure")
-    if note := allure.generate(out, found.path if found else None):
-        written.notes.append(note)
     return written

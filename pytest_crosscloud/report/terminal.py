@@ -45,18 +45,14 @@ class Live:
         self._running: dict[str, StageResult] = {}
         self._said: dict[str, float] = {}  # by stage key: when it was last heard of
 
-    def header(self, summary: RunSummary, *, cached: int = 0, expected: float | None = None) -> None:
-        """Say what the run is about to do. ``cached`` stages will be taken over; ``expected`` is in seconds."""
+    def header(self, summary: RunSummary) -> None:
+        """Say what the run is about to do."""
         builds = {cell.build.id for cell in summary.cells}
         clusters = {cell.cluster.id for cell in summary.cells}
         self._width = max((len(target) for target in (*builds, *clusters, *(c.id for c in summary.cells))), default=0)
-        stages = [f"{len(builds) + len(clusters) + 2 * len(summary.cells)} stages"]
-        if cached:
-            stages.append(f"{cached} cached")
-        if expected is not None:
-            stages.append(f"about {_about(expected)}")
+        stages = len(builds) + len(clusters) + 2 * len(summary.cells)
         run = _paint(f"run {summary.id}", "1", self._color)
-        self._write_line(f"{run}  {_count(len(summary.cells), 'cell')}: {_matrix(summary)}   {', '.join(stages)}")
+        self._write_line(f"{run}  {_count(len(summary.cells), 'cell')}: {_matrix(summary)}   {stages} stages")
 
     def update(self, results: Iterable[StageResult], now: float) -> None:
         """Take over changes of stages; to be called a few times a second, also without any.
@@ -221,10 +217,6 @@ def _join(columns: list[str]) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _about(seconds: float) -> str:
-    return f"{max(round(seconds), 1)} s" if seconds < 90 else f"{round(seconds / 60)} min"
 
 
 def _short(path: Path) -> str:

@@ -228,17 +228,15 @@ class Engine:
             data, detail = make(context)
         except StageError as error:
             context.write(str(error))
-            result = replace(running, status=Status.FAILED, failure=_redacted(error.failure()))
+            result = replace(running, status=Status.FAILED, failure=error.failure(), data=error.data)
         except KeyboardInterrupt:
             store.record(run, replace(running, status=Status.CANCELLED, seconds=time.time() - started))
             raise
         except Exception as error:
             # A defect of a plugin or of ours: the traceback goes to the stage's log, the person gets the gist.
             context.write(traceback.format_exc())
-            failure = Failure(
-                ErrorClass.INFRASTRUCTURE, f"{type(error).__name__}: {error}", f"traceback in {running.log}"
-            )
-            result = replace(running, status=Status.FAILED, failure=_redacted(failure))
+            failed = StageError(f"{type(error).__name__}: {error}", remedy=f"traceback in {running.log}")
+            result = replace(running, status=Status.FAILED, failure=failed.failure())
         else:
             cached = bool(data.get("cached"))
             result = replace(running, status=Status.SUCCESS, detail=redact(detail), cached=cached, data=data)
@@ -359,11 +357,7 @@ def _e2e_failure(result: E2EResult) -> StageError:
         message = f"{result.counts.failed} of {total} checks failed: " + "; ".join(result.failures[:3])
     else:
         message = f"the e2e container exited with {result.exit_code} and wrote no JUnit file"
-    return StageError(message, remedy=f"its log: {result.log}", error_class=ErrorClass.PRODUCT)
-
-
-def _redacted(failure: Failure) -> Failure:
-    return Failure(failure.error_class, redact(failure.message), redact(failure.remedy))
+    return StageError(message, remedy=f"its log: {result.log}", error_class=ErrorClass.PRODUCT, data=result.to_json())
 
 
 def _label(text: str, limit: int = 53) -> str:
