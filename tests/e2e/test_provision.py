@@ -94,6 +94,7 @@ def pod(cluster: Cluster, name: str, node: str, *command: str) -> dict[str, Any]
         "spec": {
             "nodeName": node,
             "restartPolicy": "Never",
+            "securityContext": {"runAsUser": 0},
             "containers": [
                 {
                     "name": "busybox",
@@ -128,8 +129,10 @@ def test_pods_on_different_nodes_talk_through_a_service(make_request: MakeReques
     serve = "/busybox mkdir /www; echo hello from worker-1 > /www/index.html; exec /busybox httpd -f -p 8080 -h /www"
     apply(cluster, service, pod(cluster, "server", "worker-1", "sh", "-c", serve))
     kubectl(cluster, "wait", "pod/server", "--for=condition=Ready", "--timeout=60s")
-    # Not wget: in a static busybox it needs libraries to resolve even an address.
-    fetch = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | /busybox nc -w 20 10.96.0.80 80"
+    # Not wget: in a static busybox it needs libraries to resolve even an address. Again and again, because a Service
+    # refuses until kube-proxy has heard of its pod.
+    request_line = r"printf 'GET / HTTP/1.0\r\n\r\n'"
+    fetch = f"until {request_line} | /busybox nc -w 20 10.96.0.80 80; do /busybox sleep 0.2; done"
     apply(cluster, pod(cluster, "client", "worker-2", "sh", "-c", fetch))
     kubectl(cluster, "wait", "pod/client", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
     assert kubectl(cluster, "logs", "client").endswith("hello from worker-1\n")
