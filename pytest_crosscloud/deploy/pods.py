@@ -50,7 +50,9 @@ class Trouble:
 
     def __str__(self) -> str:
         if self.image:
-            return f"image {self.image} cannot be pulled: {self.message or self.reason}"
+            # containerd repeats the image before each cause; the last cause is the one.
+            cause = self.message.rpartition(f"{self.image}: ")[2] or self.reason
+            return f"image {self.image} cannot be pulled: {cause}"
         where = f"pod {self.pod}" + (f": container {self.container}" if self.container else "")
         return f"{where}: {self.reason}" + (f": {self.message}" if self.message else "")
 

@@ -12,7 +12,7 @@ from pytest_crosscloud.model import ErrorClass
 #: As kubelet 1.36 with containerd reports an image that the registry does not have.
 NOT_FOUND = (
     'Back-off pulling image "198.18.0.1:5000/x@sha256:00": ErrImagePull: rpc error: code = NotFound desc = failed to '
-    'pull and unpack image "198.18.0.1:5000/x@sha256:00": failed to resolve reference: x@sha256:00: not found'
+    'pull and unpack image "198.18.0.1:5000/x@sha256:00": failed to resolve: 198.18.0.1:5000/x@sha256:00: not found'
 )
 
 
@@ -95,6 +95,12 @@ def test_the_image_explains_more_than_the_pod_that_is_not_ready() -> None:
     found = pods.troubles([unready, pod("b", reason="ImagePullBackOff", message=NOT_FOUND)])
 
     assert [trouble.pod for trouble in found] == ["b", "a"]
+
+
+def test_a_missing_image_is_named_with_the_cause_alone() -> None:
+    (trouble,) = pods.troubles([pod(reason="ImagePullBackOff", message=NOT_FOUND)])
+
+    assert str(trouble) == "image 198.18.0.1:5000/x@sha256:00 cannot be pulled: not found"
 
 
 def test_no_room_on_any_node_is_infrastructure() -> None:

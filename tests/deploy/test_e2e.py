@@ -1,0 +1,138 @@
+"""The e2e Job with a fake API that plays kubelet."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_crosscloud.build.go import GoProgram
+from pytest_crosscloud.deploy import e2e
+from pytest_crosscloud.errors import DeadlineExceeded, StageError
+from pytest_crosscloud.model import DeployRequest, E2ERequest, ErrorClass, Pin, Release
+from pytest_crosscloud.stage import StageContext
+from tests.deploy.conftest import pin
+from tests.deploy.fake_api import FakeApi
+from tests.deploy.test_pods import NOT_FOUND
+from tests.deploy.test_results import log_of
+
+PODS = "/api/v1/namespaces/cell/pods"
+JUNIT = b'<testsuite><testcase name="a"/><testcase name="b"><failure message="wrong"/></testcase></testsuite>'
+
+
+@pytest.fixture
+def request_(
+    request_for: Callable[[Path], DeployRequest], stage: StageContext, monkeypatch: pytest.MonkeyPatch
+) -> E2ERequest:
+    def publish(self: GoProgram, stage: StageContext, registry: str, arch: str, name: str) -> tuple[Pin, bool]:
+        return pin(name), True
+
+    monkeypatch.setattr(GoProgram, "publish", publish)
+    deploy = request_for(Path("chart"))
+    release = Release("dns-stable", "cell", "dns-0.1.0", 1)
+    return E2ERequest(deploy.project, deploy.artifacts, deploy.cluster, release, "198.18.0.1:5000", stage)
+
+
+@pytest.fixture
+def kubelet(fake: FakeApi) -> Callable[..., None]:
+    """Give the Job's pod this state as soon as the Job is there, and its containers these logs."""
+
+    def play(state: dict[str, Any], log: str = "", results: str = "", **status: Any) -> None:
+        def on_create(path: str, job: dict[str, Any]) -> None:
+            name = f"{job['metadata']['name']}-pod"
+            fake.logs[name, e2e.CONTAINER] = log
+            fake.logs[name, e2e.COLLECTOR] = results
+            container = {"name": e2e.CONTAINER, "image": pin("E2E").reference, "state": state}
+            status_ = {"phase": "Pending", "containerStatuses": [container], **status}
+            fake.put(f"{PODS}/{name}", {"metadata": {"name": name}, "status": status_})
+
+        fake.on_create.append(on_create)
+
+    return play
+
+
+def ended(code: int, reason: str = "Error") -> dict[str, Any]:
+    return {"terminated": {"exitCode": code, "reason": reason}}
+
+
+def test_the_exit_code_and_the_junit_file_are_the_result(
+    request_: E2ERequest, kubelet: Callable[..., None], stage: StageContext
+) -> None:
+    kubelet(ended(1), log="checking\n", results=log_of({"junit.xml": JUNIT}))
+
+    result = e2e.run(request_)
+
+    assert (result.exit_code, result.failures) == (1, ("b: wrong",))
+    assert result.counts
+    assert (result.counts.passed, result.counts.failed) == (1, 1)
+    assert Path(result.log).read_text() == "checking\n"
+    assert Path(result.junit).read_bytes() == JUNIT
+    assert "big.bin left out" in stage.log.read_text()
+
+
+@pytest.mark.parametrize("results", ["", log_of({"junit.xml": b"<testsuite>"}), log_of({"other.txt": b""})])
+def test_without_a_readable_junit_file_the_exit_code_decides(
+    request_: E2ERequest, kubelet: Callable[..., None], results: str
+) -> None:
+    kubelet(ended(0, "Completed"), results=results)
+
+    result = e2e.run(request_)
+
+    assert (result.exit_code, result.counts, result.failures) == (0, None, ())
+
+
+def test_a_container_that_the_kernel_ended_says_so(request_: E2ERequest, kubelet: Callable[..., None]) -> None:
+    kubelet(ended(137, "OOMKilled"))
+
+    assert e2e.run(request_).failures == ("container e2e: OOMKilled",)
+
+
+def test_time_that_is_over_is_the_products_fault(request_: E2ERequest, kubelet: Callable[..., None]) -> None:
+    kubelet(ended(143), phase="Failed", reason="DeadlineExceeded")
+
+    with pytest.raises(DeadlineExceeded, match="did not end within") as raised:
+        e2e.run(request_)
+
+    assert raised.value.error_class == ErrorClass.PRODUCT
+
+
+def test_an_image_that_is_not_there_is_infrastructure(request_: E2ERequest, kubelet: Callable[..., None]) -> None:
+    kubelet({"waiting": {"reason": "ErrImagePull", "message": NOT_FOUND}})
+
+    with pytest.raises(StageError, match="cannot be pulled") as raised:
+        e2e.run(request_)
+
+    assert raised.value.error_class == ErrorClass.INFRASTRUCTURE
+
+
+def test_a_pod_that_never_comes_ends_at_the_stages_deadline(request_: E2ERequest, stage: StageContext) -> None:
+    stage.deadline = time.monotonic() + 0.5
+
+    with pytest.raises(DeadlineExceeded, match="waiting for the e2e container to start"):
+        e2e.run(request_)
+
+
+def test_the_container_gets_no_token_and_less_time_than_the_stage_has(request_: E2ERequest) -> None:
+    spec = e2e.job(request_, "image@sha256:0", "collector@sha256:1", seconds=42)["spec"]
+
+    assert spec["backoffLimit"] == 0
+    pod = spec["template"]["spec"]
+    assert (pod["automountServiceAccountToken"], pod["activeDeadlineSeconds"]) == (False, 42)
+    environment = {variable["name"]: variable["value"] for variable in pod["containers"][0]["env"]}
+    assert environment == {
+        "CROSSCLOUD_NAMESPACE": "cell",
+        "CROSSCLOUD_RELEASE": "dns-stable",
+        "CROSSCLOUD_RESULTS": "/results",
+        "CROSSCLOUD_RUN": "7f3a",
+    }
+
+
+def test_a_project_without_an_e2e_container_is_told_so(request_: E2ERequest) -> None:
+    without = dataclasses.replace(request_, artifacts=dataclasses.replace(request_.artifacts, e2e=None))
+
+    with pytest.raises(StageError, match="has no e2e container"):
+        e2e.run(without)
