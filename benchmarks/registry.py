@@ -1,0 +1,14 @@
+"""Every measure, in the order in which they are taken."""
+
+from __future__ import annotations
+
+from . import cell, cluster, first_run, import_time, warm_demo
+from .measure import Measure
+
+MEASURES: tuple[Measure, ...] = (
+    import_time.MEASURE,
+    cluster.MEASURE,
+    cell.MEASURE,
+    warm_demo.MEASURE,
+    first_run.MEASURE,
+)
