@@ -24,7 +24,6 @@ def open_up(network: Network) -> None:
 
     Rules that are there already are left alone.
     """
-    _forward()
     if rules(network.run, network.name):
         return
     mark = f'-m comment --comment "{records.label(network.run, network.name)}"'
@@ -61,19 +60,20 @@ def rules(run: str, name: str = "") -> list[tuple[str, str]]:
     return found
 
 
+def forward() -> None:
+    """Let this host pass packets on between its interfaces."""
+    value = _FORWARD.read_text()
+    if value.strip() != "1":
+        _before().write_text(value)
+        _FORWARD.write_text("1")
+
+
 def restore_forwarding() -> None:
     """Put this host's forwarding back to what it was before the first network; to be called after the last."""
     before = _before()
     if before.exists():
         _FORWARD.write_text(before.read_text())
         before.unlink()
-
-
-def _forward() -> None:
-    value = _FORWARD.read_text()
-    if value.strip() != "1":
-        _before().write_text(value)
-        _FORWARD.write_text("1")
 
 
 def _before() -> Path:

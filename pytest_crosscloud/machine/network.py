@@ -57,6 +57,7 @@ def up(name: str, cidr: str, run: str) -> Network:
             f"address replace {network.gateway}/24 dev {network.bridge}",
         ]
         ip(commands)
+        firewall.forward()
         firewall.open_up(network)
     return network
 

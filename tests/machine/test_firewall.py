@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pytest_crosscloud.machine import firewall
@@ -32,7 +34,6 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return SAVED
 
     monkeypatch.setattr(firewall, "_run", run)
-    monkeypatch.setattr(firewall, "_forward", lambda: None)
     return texts
 
 
@@ -59,3 +60,29 @@ def test_rules_that_are_there_are_not_added_again(restored: list[str]) -> None:
     assert restored == []
     firewall.open_up(Network("198.19.9.0/24", "r1", "new"))
     assert "-s 198.19.9.0/24 ! -d 198.18.0.0/15" in restored[0]
+
+
+def test_forwarding_is_put_back_only_if_it_was_changed(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory.mkdir()
+    setting = tmp_path / "ip_forward"
+    monkeypatch.setattr(firewall, "_FORWARD", setting)
+    for before in ("0\n", "1\n"):
+        setting.write_text(before)
+        firewall.forward()
+        firewall.forward()
+        assert setting.read_text().strip() == "1"
+        firewall.restore_forwarding()
+        assert setting.read_text() == before
+
+
+def test_rules_alone_leave_no_record_on_the_host(
+    restored: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The preflight check's are in a network namespace of its own, where forwarding may be off."""
+    setting = tmp_path / "ip_forward"
+    setting.write_text("0\n")
+    monkeypatch.setattr(firewall, "_FORWARD", setting)
+    firewall.open_up(Network("198.19.9.0/24", "r1", "new"))
+    assert setting.read_text() == "0\n"
