@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import time
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,11 +53,12 @@ class FakeApi:
             version = {"resourceVersion": str(len(self._events))}
             return 200, {"kind": "List", "metadata": version, "items": items}
 
-    def events(self, path: str, after: int, alive: Any) -> Iterator[dict[str, Any]]:
-        while alive():
+    def events(self, path: str, after: int, seconds: float, alive: Any) -> Iterator[dict[str, Any]]:
+        end = time.monotonic() + seconds
+        while alive() and time.monotonic() < end:
             with self.changed:
                 if len(self._events) <= after:
-                    self.changed.wait(timeout=1)
+                    self.changed.wait(timeout=end - time.monotonic())
                 new, after = self._events[after:], max(after, len(self._events))
             for where, kind, item in new:
                 if where in {path, ""}:
@@ -111,7 +113,8 @@ def serve(api: FakeApi, directory: Path) -> Iterator[str]:
                 self.send_response(200)
                 self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()
-                for event in api.events(path, int(query["resourceVersion"]), lambda: running):
+                seconds = float(query["timeoutSeconds"])
+                for event in api.events(path, int(query["resourceVersion"]), seconds, lambda: running):
                     self._chunk(json.dumps(event).encode() + b"\n")
                 self._chunk(b"")
             elif path.endswith("/log"):
