@@ -227,7 +227,7 @@ def _program_name(module: str, package: str) -> str:
 @functools.cache
 def _compiler() -> str:
     """The compiler and its settings, as far as they change what it makes."""
-    settings = ["GOVERSION", "GOAMD64", "GOARM64", "GOEXPERIMENT"]
+    settings = ["GOVERSION", "GOFLAGS", "GOAMD64", "GOARM64", "GOEXPERIMENT"]
     return subprocess.run(
         [str(tool("go")), "env", *settings], cwd="/", capture_output=True, text=True, check=True, timeout=60
     ).stdout

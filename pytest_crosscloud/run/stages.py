@@ -306,7 +306,7 @@ def _evidence(cluster: Cluster, namespace: str, release: str, stage: StageContex
         from ..deploy import evidence
 
         stage.progress("collecting evidence")
-        evidence.collect(cluster, namespace, release, stage.directory / "evidence")
+        evidence.collect(cluster, namespace, release, stage.directory / "evidence", run=stage.run)
         raise
 
 
@@ -357,6 +357,7 @@ def _e2e_failure(result: E2EResult) -> StageError:
         message = f"{result.counts.failed} of {total} checks failed: " + "; ".join(result.failures[:3])
     else:
         message = f"the e2e container exited with {result.exit_code} and wrote no JUnit file"
+        message += "".join(f"; {failure}" for failure in result.failures[:3])
     return StageError(message, remedy=f"its log: {result.log}", error_class=ErrorClass.PRODUCT, data=result.to_json())
 
 

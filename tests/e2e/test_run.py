@@ -1,0 +1,198 @@
+"""The main job, for real: CoreDNS built, a Kubernetes on this computer, the release, its e2e; and how it may end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import jsonschema
+import pytest
+
+import pytest_crosscloud
+from pytest_crosscloud import machine
+from pytest_crosscloud.run import processes
+from pytest_crosscloud.run.store import Store
+
+pytestmark = pytest.mark.root
+
+#: Seconds for one run, with what it builds cached or not.
+DEADLINE = 1500.0
+
+#: Seconds after a kill -9 in which a run's last trace must be gone.
+GONE = 10.0
+
+SCHEMA = json.loads((Path(pytest_crosscloud.__file__).parent / "report" / "results.schema.json").read_text())
+
+
+class Job:
+    """pytest over the matrix in an empty rootdir, as somebody who installed the package would run it."""
+
+    def __init__(self, rootdir: Path, *arguments: str) -> None:
+        command = [sys.executable, "-m", "pytest", "-n", "auto", "--clouds=local", "--projects=coredns", *arguments]
+        self.out = rootdir / "reports" / "out"
+        self.log = rootdir / "pytest.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=rootdir,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait(self, seconds: float = DEADLINE) -> int:
+        return self.process.wait(seconds)
+
+    @property
+    def text(self) -> str:
+        return self.log.read_text()
+
+    @property
+    def run(self) -> str:
+        """The run's id, from the first line that it prints."""
+        words = next((line.split() for line in self.text.splitlines() if line.startswith("run ")), ["", ""])
+        return words[1]
+
+    def cells(self) -> dict[str, Any]:
+        data = json.loads((self.out / "results.json").read_text())
+        jsonschema.validate(data, SCHEMA)
+        return {cell["id"]: cell for cell in data["cells"]}
+
+    def traces(self) -> list[str]:
+        """What is left of the run on this computer."""
+        resources = Store().resources(self.run)
+        return [
+            *(f"process {process.pid}" for process in processes.of_run(self.run)),
+            *machine.leftovers(self.run),
+            *(f"{item.kind} {item.name} is {item.state}" for item in resources if item.state != "destroyed"),
+        ]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Job]]:
+    jobs: list[Job] = []
+
+    def start(*arguments: str, files: Mapping[str, str] = MappingProxyType({})) -> Job:
+        rootdir = tmp_path / f"root{len(jobs)}"
+        rootdir.mkdir()
+        for name, text in {"pytest.ini": "[pytest]\n", **files}.items():
+            (rootdir / name).write_text(text)
+        jobs.append(Job(rootdir, *arguments))
+        return jobs[-1]
+
+    yield start
+    for job in jobs:
+        if job.process.poll() is None:
+            job.process.kill()
+            job.process.wait()
+        if job.run:
+            machine.destroy_run(job.run)
+
+
+def statuses(cell: Any) -> dict[str, str]:
+    return {name: stage["status"] for name, stage in cell["stages"].items()}
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, f"no {what} within {seconds:.0f} s"
+        time.sleep(0.05)
+
+
+GREEN = dict.fromkeys(("build", "provision", "deploy", "e2e"), "success")
+
+
+def test_the_main_job_ends_green_and_leaves_nothing(start: Callable[..., Job]) -> None:
+    job = start("--refs=stable,head")
+    assert job.wait() == 0, job.text
+    cells = job.cells()
+    assert {name: statuses(cell) for name, cell in cells.items()} == {
+        "coredns-stable-local": GREEN,
+        "coredns-head-local": GREEN,
+    }
+    results = Store().results(job.run)
+    assert sorted(key for key in results if key.startswith(("build", "provision"))) == [
+        "build coredns-head",
+        "build coredns-stable",
+        "provision local",
+    ]
+    versions = {name: cell["ref"]["version"] for name, cell in cells.items()}
+    assert versions["coredns-stable-local"] != versions["coredns-head-local"]
+    for name, cell in cells.items():
+        assert all(pin["digest"].startswith("sha256:") for pin in cell["pins"])
+        env = (job.out / "builds" / name.removesuffix("-local") / "release.env").read_text()
+        assert cell["pins"][0]["digest"] in env
+    page = (job.out / "index.html").read_text()
+    assert all(version in page for version in versions.values())
+    assert all(version in job.text for version in versions.values())
+    assert job.traces() == []
+    _no_secret(job)
+
+
+def _no_secret(job: Job) -> None:
+    """No kubeconfig, key or token lies in what the run wrote for people."""
+    for path in (job.log, *job.out.rglob("*")):
+        if path.is_file():
+            text = path.read_bytes()
+            assert b"PRIVATE KEY-----\n" not in text, path
+            assert b"client-key-data: L" not in text, path
+
+
+#: Breaks the build of head, and of nothing else: the real compiler is told something that it refuses.
+_BREAK_HEAD = """
+import dataclasses
+from pytest_crosscloud import hookimpl
+
+@hookimpl
+def crosscloud_build(request):
+    if request.ref.name == "head":
+        strategy = dataclasses.replace(request.project.build, ldflags="-linkmode=broken-on-purpose")
+        return strategy.build(request)
+"""
+
+
+def test_a_head_that_does_not_build_is_failed_and_na(start: Callable[..., Job]) -> None:
+    job = start("--refs=stable,head", files={"conftest.py": _BREAK_HEAD})
+    assert job.wait() == 1, job.text
+    cells = job.cells()
+    assert statuses(cells["coredns-stable-local"]) == GREEN
+    broken_cell = cells["coredns-head-local"]
+    assert statuses(broken_cell) == {"build": "failed", "provision": "success", "deploy": "n/a", "e2e": "n/a"}
+    error = broken_cell["stages"]["build"]["error"]
+    assert error["class"] == "product"
+    assert "broken-on-purpose" in error["message"]
+    assert broken_cell["stages"]["e2e"]["upstream"] == "build coredns-head"
+    assert "Traceback" not in job.text
+    assert job.traces() == []
+
+
+@pytest.mark.parametrize("moment", ["provision", "deploy"])
+def test_nothing_is_left_within_seconds_of_a_kill(start: Callable[..., Job], moment: str) -> None:
+    job = start("--refs=stable")
+    wait_for(lambda: job.run and _is_running(job.run, moment), f"running {moment}", DEADLINE)
+    job.process.send_signal(signal.SIGKILL)
+    job.process.wait(10)
+    wait_for(lambda: not job.traces(), f"end: {job.traces()}", GONE)
+
+
+def test_nothing_is_left_after_ctrl_c(start: Callable[..., Job]) -> None:
+    job = start("--refs=stable")
+    wait_for(lambda: job.run and _is_running(job.run, "deploy"), "running deploy", DEADLINE)
+    os.killpg(job.process.pid, signal.SIGINT)
+    assert job.wait(60) == pytest.ExitCode.INTERRUPTED
+    assert job.traces() == []
+    assert "cancelled" in statuses(job.cells()["coredns-stable-local"]).values()
+
+
+def _is_running(run: str, stage: str) -> bool:
+    return any(result.stage == stage and result.status == "running" for result in Store().results(run).values())
