@@ -1,1 +1,1 @@
-"""What is promised about speed, measured: ``make bench``, or ``python -m benchmarks [NAME]``; see docs/benchmarks.md."""
+"""What is promised about speed, measured: ``make bench``, or ``python -m benchmarks [NAME]``."""
