@@ -13,6 +13,8 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from filelock import FileLock
+
 from .. import paths
 from ..errors import StageError
 from ..model import Pin
@@ -57,7 +59,7 @@ def pinned(
     folder = _folder(key)
     kept = is_kept(key)
     if not kept:
-        shutil.rmtree(folder, ignore_errors=True)  # it lost a file
+        _drop_damaged(key)
         try:
             made(stage, _KIND, key, ", ".join(images.values()), make)
         except OSError as error:
@@ -72,6 +74,16 @@ def pinned(
         stage.write(f"{repository}:{tag} {digest}")
         pins.append(Pin(name=name, image=str(repository), tag=tag, digest=digest))
     return tuple(pins), kept
+
+
+def _drop_damaged(key: str) -> None:
+    """Remove a folder that lost a file; one that another process has just made again is whole, and stays."""
+    folder = _folder(key)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name("damaged.lock")):
+        # In this order: a folder appears complete, by a rename.
+        if folder.exists() and not is_kept(key):
+            shutil.rmtree(folder)
 
 
 def _folder(key: str) -> Path:

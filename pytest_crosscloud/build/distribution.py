@@ -13,14 +13,17 @@ import os
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urljoin
 
+from filelock import FileLock, Timeout
+
+from .. import paths
 from ..errors import StageError
 from ..model import ErrorClass
 from ..redact import add_secret
@@ -28,6 +31,9 @@ from .images import INDEX, MANIFEST, Layout
 
 #: Seconds without an answer after which a registry counts as unreachable.
 TIMEOUT = 30.0
+
+#: Seconds that another process may take to push to the same repository.
+PUSH_TIMEOUT = 600.0
 
 _ACCEPT = ", ".join(
     (
@@ -107,19 +113,22 @@ class Repository:
     def push(self, layout: Layout, tag: str) -> str:
         """Push an image unless it is there already, tag it, and return its digest.
 
-        :raises StageError: as ``digest``.
+        :raises StageError: as ``digest``; or another process pushes to this repository for too long.
         """
         manifest = layout.manifest
-        for blob in layout.blobs():
-            if self._request("HEAD", f"blobs/{blob.digest}", {}, absent_ok=True) is None:
-                started = self._request("POST", "blobs/uploads/", {})
-                assert started
-                location = urljoin(started.url, started.headers["Location"])
-                location += ("&" if "?" in location else "?") + urlencode({"digest": blob.digest})
-                headers = {"Content-Type": "application/octet-stream"}
-                self._request("PUT", location, headers, body=layout.path(blob.digest))
-        headers = {"Content-Type": manifest.media_type}
-        self._request("PUT", f"manifests/{tag}", headers, body=layout.path(manifest.digest))
+        with _pushing(self.name):
+            if self.digest(tag) == manifest.digest:
+                return manifest.digest
+            for blob in layout.blobs():
+                if self._request("HEAD", f"blobs/{blob.digest}", {}, absent_ok=True) is None:
+                    started = self._request("POST", "blobs/uploads/", {})
+                    assert started
+                    location = urljoin(started.url, started.headers["Location"])
+                    location += ("&" if "?" in location else "?") + urlencode({"digest": blob.digest})
+                    headers = {"Content-Type": "application/octet-stream"}
+                    self._request("PUT", location, headers, body=layout.path(blob.digest))
+            headers = {"Content-Type": manifest.media_type}
+            self._request("PUT", f"manifests/{tag}", headers, body=layout.path(manifest.digest))
         return manifest.digest
 
     # -- requests ---------------------------------------------------------------------------------------------
@@ -159,6 +168,21 @@ class Repository:
                 f" {response.body[:300].decode(errors='replace')}"
             )
         return response
+
+
+@contextmanager
+def _pushing(repository: str) -> Iterator[None]:
+    """Hold the lock of pushes to a repository of this name, whatever its registry: two may have one storage.
+
+    docker-registry writes manifests and links in place, so that two who push the same at once find them empty.
+    """
+    path = paths.cache("locks", f"push-{repository.replace('/', '-')}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=PUSH_TIMEOUT):
+            yield
+    except Timeout:
+        raise StageError(f"another process is pushing {repository} for {PUSH_TIMEOUT:.0f} s") from None
 
 
 @dataclass(frozen=True)

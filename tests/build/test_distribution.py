@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
+import multiprocessing
 import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_crosscloud.build import distribution
 from pytest_crosscloud.build.distribution import RegistryUnreachable, Repository
-from pytest_crosscloud.build.images import File, ImageConfig, write
+from pytest_crosscloud.build.images import File, ImageConfig, Layout, write
 from pytest_crosscloud.errors import StageError
 from pytest_crosscloud.redact import redact
 
@@ -182,3 +185,40 @@ def test_a_pushed_image_is_there_and_pushing_again_changes_nothing(registry_host
     assert repository.push(image, "v2") == image.manifest.digest
     assert sorted(repository.tags()) == ["v1", "v2"]
     assert repository.manifest("v1")["layers"][0]["digest"] == list(image.blobs())[1].digest
+
+
+def _push_all(host: str, images: list[Path], together: Barrier) -> None:
+    for image in images:
+        together.wait(60)
+        Repository(host, "contended/image").push(Layout(image), "v1")
+
+
+def test_processes_that_push_the_same_at_once_do_not_spoil_it(registry_host: str, tmp_path: Path) -> None:
+    images = [tmp_path / str(number) for number in range(20)]
+    for image in images:
+        write(image, [File("/a", image.name.encode())], ImageConfig("amd64", ["/a"]))
+    together = multiprocessing.Barrier(4)
+    pushes = [multiprocessing.Process(target=_push_all, args=(registry_host, images, together)) for _ in range(4)]
+    for push in pushes:
+        push.start()
+    for push in pushes:
+        push.join(120)
+    assert [push.exitcode for push in pushes] == [0] * 4
+
+
+def test_an_image_that_is_there_is_not_written_again(
+    registry_host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = write(tmp_path / "image", [File("/a", b"a")], ImageConfig("amd64", ["/a"]))
+    repository = Repository(registry_host, "pushed/once")
+    repository.push(image, "v1")
+    sent = []
+    send = distribution._send
+
+    def record(method: str, *arguments: Any) -> Any:
+        sent.append(method)
+        return send(method, *arguments)
+
+    monkeypatch.setattr(distribution, "_send", record)
+    repository.push(image, "v1")
+    assert sent == ["HEAD"]
