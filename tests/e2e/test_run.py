@@ -148,7 +148,7 @@ def _no_secret(job: Job) -> None:
             assert b"client-key-data: L" not in text, path
 
 
-#: Breaks the build of head, and of nothing else: the real compiler is told something that it refuses.
+#: Breaks the build of head, and of nothing else: the real go is asked for a package that this version does not have.
 _BREAK_HEAD = """
 import dataclasses
 from pytest_crosscloud import hookimpl
@@ -156,7 +156,7 @@ from pytest_crosscloud import hookimpl
 @hookimpl
 def crosscloud_build(request):
     if request.ref.name == "head":
-        strategy = dataclasses.replace(request.project.build, ldflags="-linkmode=broken-on-purpose")
+        strategy = dataclasses.replace(request.project.build, package="./broken-on-purpose")
         return strategy.build(request)
 """
 
