@@ -25,6 +25,16 @@ locals {
     PAUSE_IMAGE   = var.bundle.pause_image
   } }
 
+  # A quarter of a control plane's start is garbage collection; a cluster that lives for minutes can do with less of it.
+  environment = var.durable ? [] : [{ name = "GOGC", value = "400" }]
+
+  arguments = { for component, arguments in {
+    controller_manager = { leader-elect = "false", kube-api-qps = "500", kube-api-burst = "1000" }
+    scheduler          = { leader-elect = "false" }
+    # Alone, etcd waits half of the election timeout before it elects itself.
+    etcd = var.durable ? {} : { unsafe-no-fsync = "true", heartbeat-interval = "10", election-timeout = "100" }
+  } : component => [for name, value in arguments : { name = name, value = value }] }
+
   kubelet_configuration = {
     apiVersion   = "kubelet.config.k8s.io/v1beta1"
     kind         = "KubeletConfiguration"
@@ -53,8 +63,9 @@ locals {
       bootstrapTokens  = [{ token = var.bootstrap.token, ttl = "2h0m0s" }]
       localAPIEndpoint = { advertiseAddress = local.control_plane.address }
       nodeRegistration = local.registration[local.control_plane.name]
-      # kube-proxy is a service of the node; a cluster's DNS is somebody's project under test.
-      skipPhases = ["preflight", "addon", "upload-certs", "show-join-command"]
+      # kube-proxy is a service of the node; a cluster's DNS is somebody's project under test. kubelet-finalize restarts
+      # kubelet so that it rotates its client certificate, which is as valid as the cluster is old at most.
+      skipPhases = ["preflight", "addon", "upload-certs", "show-join-command", "kubelet-finalize"]
     },
     {
       apiVersion                = "kubeadm.k8s.io/v1beta4"
@@ -65,10 +76,24 @@ locals {
       encryptionAlgorithm       = "ECDSA-P256"
       certificateValidityPeriod = "168h"
       networking                = { serviceSubnet = var.service_cidr }
-      apiServer                 = { certSANs = distinct([var.endpoint, local.control_plane.address, local.control_plane.name]) }
+      apiServer = {
+        certSANs  = distinct([var.endpoint, local.control_plane.address, local.control_plane.name])
+        extraEnvs = local.environment
+      }
+      # There is one control plane: an election takes seconds and has one candidate. At its start the controller manager
+      # asks for a token for each of its controllers; with the default 20 requests a second that takes seconds too.
+      controllerManager = {
+        extraArgs = local.arguments.controller_manager
+        extraEnvs = local.environment
+      }
+      scheduler = {
+        extraArgs = local.arguments.scheduler
+        extraEnvs = local.environment
+      }
       etcd = { local = {
         dataDir   = "/var/lib/etcd"
-        extraArgs = var.durable ? [] : [{ name = "unsafe-no-fsync", value = "true" }]
+        extraArgs = local.arguments.etcd
+        extraEnvs = local.environment
       } }
     },
     local.kubelet_configuration,
