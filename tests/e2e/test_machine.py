@@ -30,6 +30,9 @@ pytestmark = [
 
 COMMAND = (sys.executable, "-m", "pytest_crosscloud.machine")
 
+#: How many times slower than usual this computer may be: emulated ones are.
+PATIENCE = float(os.environ.get("CROSSCLOUD_TEST_PATIENCE", "1"))
+
 USER_DATA = """\
 #cloud-config
 write_files:
@@ -60,7 +63,7 @@ def network(run: str) -> str:
 
 def call(*arguments: str, check: bool = True, command: tuple[str, ...] = COMMAND) -> str:
     """What terraform does: the command line, with pipes that it waits for."""
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60 * PATIENCE)
     assert done.returncode == 0 or not check, done.stderr
     return done.stdout + ("" if done.returncode == 0 else done.stderr)
 
@@ -79,11 +82,13 @@ def inside(name: str, *argv: str, check: bool = True) -> str:
 
 def await_boot(name: str) -> str:
     """The machine's state once it has finished to boot, in systemd's word."""
-    return inside(name, "timeout", "50", "systemctl", "is-system-running", "--wait", check=False).split("\n")[0]
+    return inside(name, "timeout", str(50 * PATIENCE), "systemctl", "is-system-running", "--wait", check=False).split(
+        "\n"
+    )[0]
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 30 * PATIENCE
     while not condition():
         assert time.monotonic() < limit
         time.sleep(0.02)
@@ -112,7 +117,7 @@ def test_two_machines_boot_user_data_and_reach_each_other_and_the_host(run: str,
     server = subprocess.Popen([*COMMAND, "exec", second, "--", "python3", "-c", serve])
     wait_for(lambda: ":1F40" in inside(second, "cat", "/proc/net/tcp"))  # 8000
     assert talk(first, f"{network}.11", 8000) == "hello"
-    assert server.wait(10) == 0
+    assert server.wait(10 * PATIENCE) == 0
 
 
 class listener:  # noqa: N801  used as a function
@@ -135,7 +140,7 @@ class listener:  # noqa: N801  used as a function
 
 
 def talk(name: str, address: str, port: int) -> str:
-    code = f"import socket; print(socket.create_connection(('{address}', {port}), 10).recv(9).decode(), end='')"
+    code = f"import socket; print(socket.create_connection(('{address}', {port}), {10 * PATIENCE}).recv(9).decode(), end='')"
     return inside(name, "python3", "-c", code)
 
 
