@@ -54,7 +54,15 @@ def test_every_hook_is_documented(hook: str) -> None:
 
 def test_options_and_fixtures_explain_themselves(pytester: pytest.Pytester) -> None:
     text = pytester.runpytest_subprocess("--help").stdout.str()
-    for option in ("--clouds", "--projects", "--refs", "--kubernetes", "--arch", "--crosscloud-config", "--keep-failed"):
+    for option in (
+        "--clouds",
+        "--projects",
+        "--refs",
+        "--kubernetes",
+        "--arch",
+        "--crosscloud-config",
+        "--keep-failed",
+    ):
         assert option in text
     fixtures = pytester.runpytest_subprocess("--fixtures").stdout.str()
     for fixture in ("artifacts", "cluster", "release", "e2e", "pipeline"):

@@ -21,7 +21,9 @@ def test_short_values_are_not_registered() -> None:
     assert redact("cloud aws") == "cloud aws"
 
 
-@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "PACKET_AUTH_TOKEN", "VSPHERE_PASSWORD", "GOOGLE_CREDENTIALS"])
+@pytest.mark.parametrize(
+    "name", ["AWS_SECRET_ACCESS_KEY", "PACKET_AUTH_TOKEN", "VSPHERE_PASSWORD", "GOOGLE_CREDENTIALS"]
+)
 def test_environment_secrets_are_known_by_their_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "wJalrXUtnFEMI")
     assert redact("key is wJalrXUtnFEMI.") == f"key is {PLACEHOLDER}."

@@ -91,9 +91,7 @@ def test_where_the_reports_are_is_said_of_those_that_exist(tmp_path: Path, monke
 
 def test_the_header_says_what_is_going_to_happen(screen: Screen) -> None:
     screen.live.header(one_cell())
-    assert screen.take() == [
-        "run 7f3a  1 cell: coredns {stable v1.14.7} × local × kubernetes v1.36.3   4 stages"
-    ]
+    assert screen.take() == ["run 7f3a  1 cell: coredns {stable v1.14.7} × local × kubernetes v1.36.3   4 stages"]
     screen.live.header(sample())
     assert screen.take() == ["run 7f3a  112 cells: 7 projects × 8 clouds × kubernetes v1.36.3   246 stages"]
 
