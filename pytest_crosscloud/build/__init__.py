@@ -1,1 +1,1 @@
-"""build"""
+"""The Build pipeline: strategies, the images that they make, and the registry that takes them."""
