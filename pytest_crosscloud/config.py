@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -53,11 +52,13 @@ class Config:
         return self.clouds[cloud].variables
 
     def resolve_kubernetes(self, name: str) -> Ref:
-        """What a name of a Kubernetes version means: ``stable`` and others of the files, or the version itself."""
-        version = self.kubernetes.get(name, name)
-        if re.fullmatch(r"\d+\.\d+\.\d+\S*", version):
-            version = f"v{version}"  # as Kubernetes' tags are
-        return Ref(name, version, url=f"https://github.com/kubernetes/kubernetes/tree/{version}")
+        """What a name of a Kubernetes version means: what the files say, else what ``toolchain.kubernetes`` finds.
+
+        :raises StageError: (class configuration) no such version; (class infrastructure) nobody can be asked.
+        """
+        from .toolchain import kubernetes  # late: only a run that provisions needs the toolchain
+
+        return kubernetes.resolve_kubernetes(name, self.kubernetes)
 
 
 def load(path: Path | None, plugins: Plugins, rootdir: Path) -> Config:

@@ -138,8 +138,6 @@ def test_names_of_kubernetes_versions(root: Path) -> None:
     config = load(root, "kubernetes: {stable: 1.35.0, old: v1.10}")
     assert config.resolve_kubernetes("stable").version == "v1.35.0"
     assert config.resolve_kubernetes("old").version == "v1.10"
-    assert config.resolve_kubernetes("v1.34.2").version == "v1.34.2"
-    assert config.resolve_kubernetes("master").version == "master"
 
 
 def test_empty_sections(root: Path) -> None:

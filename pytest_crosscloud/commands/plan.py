@@ -13,7 +13,7 @@ from .. import matrix as matrices
 from ..build import cache
 from ..config import Config
 from ..declared import describe
-from ..errors import CrosscloudError
+from ..errors import CrosscloudError, StageError
 from ..matrix import Matrix
 from ..model import BuildTarget, ClusterTarget, Project, Ref, StageName, stage_key
 from . import loading, table
@@ -130,7 +130,10 @@ def _provision(config: Config, target: ClusterTarget) -> Step:
     cloud = config.clouds[target.cloud]
     if missing := cloud.preflight():
         return Step(StageName.PROVISION, target.id, FAIL, "; ".join(missing))
-    version = config.resolve_kubernetes(target.kubernetes).version
+    try:
+        version = config.resolve_kubernetes(target.kubernetes).version
+    except StageError as error:
+        return Step(StageName.PROVISION, target.id, FAIL, error.message)
     if not cloud.provides_cluster:
         return Step(StageName.PROVISION, target.id, USE, "a cluster that is there, with the Kubernetes that it has")
     nodes = 1 + int(config.variables(target.cloud).get("workers", 0))

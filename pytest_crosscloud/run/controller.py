@@ -75,7 +75,7 @@ class Controller:
         store = Store()
         refs, failed = _resolve(this)
         kubernetes = {
-            name: this.config.resolve_kubernetes(name)
+            name: _resolve_kubernetes(this, name)
             for name in dict.fromkeys(cluster.kubernetes for cluster in this.matrix.clusters)
         }
         run_id = context.create(store, this.settings, refs, kubernetes)
@@ -324,6 +324,14 @@ def _resolve(session: Session) -> tuple[dict[str, Ref], list[StageResult]]:
     if wrong:
         raise ConfigurationError("\n".join(wrong))
     return refs, failed
+
+
+def _resolve_kubernetes(session: Session, name: str) -> Ref:
+    """:raises ConfigurationError: there is no such version, or it cannot be found out."""
+    try:
+        return session.config.resolve_kubernetes(name)
+    except StageError as error:
+        raise ConfigurationError(error.message, remedy=error.remedy) from None
 
 
 def _failed_build(target: str, failure: Failure) -> StageResult:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 
 from ..errors import StageError
 from ..model import ErrorClass, Ref
 from . import node
 from .gobuild import go
 from .nodebuild import KUBERNETES
-from .pins import host_arch, load
+from .pins import host_arch
 from .tools import setup_stage
 
 HEAD = "head"
@@ -18,22 +19,23 @@ HEAD = "head"
 _TAGS = "https://github.com/kubernetes/kubernetes/tree/"
 
 
-def resolve_kubernetes(name: str) -> Ref:
-    """``stable`` (and other names of the pins) is a pinned version, ``head`` the newest tag that the Go module
-    proxy serves, pre-releases included; anything else is a version itself, with or without its ``v``.
+def resolve_kubernetes(name: str, names: Mapping[str, str]) -> Ref:
+    """The version that a Kubernetes ref means.
+
+    ``stable`` and the other ``names`` are what they stand for, ``head`` is the newest tag that the Go module proxy
+    serves, pre-releases included; anything else is a version itself, with or without its ``v``.
 
     The network is asked about ``head`` and about versions of which there is no bundle in the cache.
 
     :raises StageError: (class configuration) no such version; (class infrastructure) the proxy cannot be asked.
     """
-    pinned: dict[str, str] = load()["kubernetes"]
-    if name == HEAD:
+    if name == HEAD and HEAD not in names:
         return _ref(name, _versions()[-1], "newest tag that the module proxy serves")
-    version = pinned.get(name, name)
+    version = names.get(name, name)
     if re.fullmatch(r"\d+\.\d+\.\d+\S*", version):
         version = f"v{version}"
     ref = _ref(name, version)
-    if name not in pinned and not node.cached_bundle(ref, host_arch()):
+    if name not in names and not node.cached_bundle(ref, host_arch()):
         known = _versions()
         if version not in known:
             raise StageError(
