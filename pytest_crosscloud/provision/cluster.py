@@ -161,9 +161,15 @@ def standalone(kubeconfig: Path) -> str:
 
 
 def _check_consoles(consoles: Mapping[str, str]) -> None:
-    failed = {node: text for node, text in consoles.items() if FAILED_MARK in text}
+    # What services of the node go on to say has nothing to do with it.
+    failed = {node: _up_to_mark(text) for node, text in consoles.items() if FAILED_MARK in text}
     if failed:
         raise StageError(f"{', '.join(failed)} did not become part of the cluster{_tails(failed)}")
+
+
+def _up_to_mark(text: str) -> str:
+    before, mark, after = text.partition(FAILED_MARK)
+    return before + mark + after.split("\n")[0]
 
 
 def _tails(consoles: Mapping[str, str], lines: int = 25) -> str:
