@@ -140,8 +140,8 @@ class listener:  # noqa: N801  used as a function
 
 
 def talk(name: str, address: str, port: int) -> str:
-    code = f"import socket; print(socket.create_connection(('{address}', {port}), {10 * PATIENCE}).recv(9).decode(), end='')"
-    return inside(name, "python3", "-c", code)
+    connect = f"socket.create_connection(('{address}', {port}), {10 * PATIENCE})"
+    return inside(name, "python3", "-c", f"import socket; print({connect}.recv(9).decode(), end='')")
 
 
 def test_a_machine_is_no_part_of_its_host(run: str, network: str, tmp_path: Path) -> None:
