@@ -42,6 +42,7 @@ test: lint $(if $(ROOT),setup)  ## all tests but those that need minutes each
 	@$(if $(ROOT),,echo "Left out: the tests marked root. They start real machines and clusters, which needs root: sudo make test")
 
 test-all: lint $(if $(ROOT),setup)  ## the slow tests too
+	$(if $(ROOT),@$(VENV)/python -m tests.e2e.guest)
 	$(VENV)/python -m pytest $(if $(ROOT),,-m "not root") tests
 	@$(if $(ROOT),,echo "Left out: the tests marked root. They start real machines and clusters, which needs root: sudo make test-all")
 
