@@ -56,6 +56,9 @@ locals {
     ]
   } }
 
+  # Whoever provisions has the deadline; kubeadm's own, of a minute or four, would end what is only slow.
+  timeouts = { for name in ["controlPlaneComponentHealthCheck", "discovery", "kubeletHealthCheck", "kubernetesAPICall", "tlsBootstrap"] : name => "10m0s" }
+
   init_configuration = join("---\n", [for document in [
     {
       apiVersion       = "kubeadm.k8s.io/v1beta4"
@@ -63,6 +66,7 @@ locals {
       bootstrapTokens  = [{ token = var.bootstrap.token, ttl = "2h0m0s" }]
       localAPIEndpoint = { advertiseAddress = local.control_plane.address }
       nodeRegistration = local.registration[local.control_plane.name]
+      timeouts         = local.timeouts
       # kube-proxy is a service of the node; a cluster's DNS is somebody's project under test. kubelet-finalize restarts
       # kubelet so that it rotates its client certificate, which is as valid as the cluster is old at most.
       skipPhases = ["preflight", "addon", "upload-certs", "show-join-command", "kubelet-finalize"]
@@ -107,6 +111,7 @@ locals {
       tlsBootstrapToken = var.bootstrap.token
     }
     nodeRegistration = local.registration[node.name]
+    timeouts         = local.timeouts
     skipPhases       = ["preflight"]
   }) }
 
