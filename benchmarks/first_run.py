@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pytest_crosscloud import paths
 from pytest_crosscloud.run.destroy import left
-from pytest_crosscloud.run.store import Store
+from pytest_crosscloud.run.store import open_store
 from pytest_crosscloud.stage import StageContext
 
 from .measure import Bench, Figure, Measure
@@ -91,7 +91,7 @@ def _bare_host(bench: Bench) -> Iterator[tuple[Path, dict[str, str]]]:
 def _remove(root: Path, database: Path, stage: StageContext) -> None:
     """Remove everything, but not under the feet of the reaper of a demo that was interrupted."""
     if database.exists():
-        store = Store(database)
+        store = open_store(database)
         stage.wait_until(
             lambda: not any(left(store, run.id, kept=True) for run in store.runs()),
             f"the reaper, which needs {root}",

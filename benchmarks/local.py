@@ -17,7 +17,7 @@ from pytest_crosscloud.run import context, reaper
 from pytest_crosscloud.run.context import Run, Settings
 from pytest_crosscloud.run.controller import release_cluster
 from pytest_crosscloud.run.stages import Engine
-from pytest_crosscloud.run.store import Resource, Store
+from pytest_crosscloud.run.store import Resource, open_store
 
 from .measure import Bench, NotMeasured
 
@@ -86,11 +86,11 @@ def local_run(bench: Bench) -> Iterator[LocalRun]:
     project = configured.projects[PROJECT]
     kubernetes = cell.cluster.kubernetes
     settings = Settings(rootdir=str(root), out=str(bench.directory), plugins=declared.sources())
-    store = Store()
+    store = open_store()
     refs = {build.id: project.build.resolve(project, build.ref)}
     name = context.create(store, settings, refs, {kubernetes: configured.resolve_kubernetes(kubernetes)})
     run = context.open_run(store, name, declared, configured, chosen)
-    owner = reaper.start(store.path, name)
+    owner = reaper.start(store, name)
     try:
 
         def intend(spec: dict[str, Any]) -> None:

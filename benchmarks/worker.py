@@ -9,7 +9,7 @@ from pytest_crosscloud import config, matrix, paths, plugins
 from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.run import context
 from pytest_crosscloud.run.stages import Engine
-from pytest_crosscloud.run.store import Store
+from pytest_crosscloud.run.store import open_store
 
 from .local import CLOUD, PROJECT, REF
 
@@ -20,7 +20,7 @@ def main(run: str, cell: str, cluster: str) -> None:
     declared = plugins.load(root)
     configured = config.load(None, declared, root)
     chosen = matrix.select(configured, clouds=CLOUD, projects=PROJECT, refs=REF)
-    engine = Engine(context.open_run(Store(), run, declared, configured, chosen))
+    engine = Engine(context.open_run(open_store(), run, declared, configured, chosen))
     (found,) = chosen.cells
     try:
         engine.e2e(replace(found, cluster=replace(found.cluster, id=cluster), id=cell))

@@ -16,7 +16,7 @@ from ..run import reaper
 from ..run.destroy import left
 from ..run.processes import Process, send
 from ..run.standing import Standing, is_running, standing
-from ..run.store import Resource, RunRecord, Store
+from ..run.store import Resource, RunRecord, Store, open_store
 from . import table
 
 #: Seconds for the reaper of a run that is told to end.
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    store = Store()
+    store = open_store()
     try:
         runs = _chosen(store, args)
         if args.dry_run:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import sqlite3
 import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from .. import paths
 from ..errors import ConfigurationError
 from ..model import Ref
-from .store import RunRecord, Store
+from .store import RunExists, RunRecord, Store
 from .summary import CloudInfo, ProjectInfo, RunSummary
 
 _T = TypeVar("_T")
@@ -130,7 +129,7 @@ def create(store: Store, settings: Settings, refs: Mapping[str, Ref], kubernetes
         run = secrets.token_hex(4)
         try:
             store.create_run(RunRecord(run, time.time(), None, os.getpid(), record))
-        except sqlite3.IntegrityError:
+        except RunExists:
             continue
         directory(run).mkdir(parents=True, mode=0o700)
         return run

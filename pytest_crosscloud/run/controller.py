@@ -28,7 +28,7 @@ from ..stage import RUN_VARIABLE
 from . import context, reaper, scheduler
 from .graph import Graph
 from .session import WORKER_INPUT
-from .store import Resource, Store
+from .store import Resource, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -72,7 +72,7 @@ class Controller:
                 raise ConfigurationError(f"cloud {cloud} cannot be used here:\n  " + "\n  ".join(missing))
         out = Path(this.settings.out)
         _clear(out)
-        store = Store()
+        store = open_store()
         refs, failed = _resolve(this)
         kubernetes = {
             name: _resolve_kubernetes(this, name)
@@ -82,7 +82,7 @@ class Controller:
         # Workers inherit it, and so do their children: the reaper finds all of them by it.
         os.environ[RUN_VARIABLE] = run_id
         self._run = run = this.open(run_id)
-        self._reaper = reaper.start(store.path, run_id)
+        self._reaper = reaper.start(store, run_id)
         self._start_registry(run)
         for result in failed:
             store.record(run_id, result)

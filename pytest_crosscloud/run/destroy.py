@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CrosscloudError
@@ -97,7 +96,7 @@ class Destruction:
     """Destroys resources of one run in threads; what became of each is in the store."""
 
     def __init__(
-        self, store: Path, owner: Owner, say: Callable[[str], None], backoff: Sequence[float] | None = None
+        self, store: Store, owner: Owner, say: Callable[[str], None], backoff: Sequence[float] | None = None
     ) -> None:
         self._store = store
         self._owner = owner
@@ -118,7 +117,7 @@ class Destruction:
         self._pool.shutdown()
 
     def _destroy(self, resource: Resource) -> None:
-        store = Store(self._store)
+        store = self._store
         what = (resource.run, resource.kind, resource.name)
         try:
             for pause in (*self._backoff, None):

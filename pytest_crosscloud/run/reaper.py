@@ -19,7 +19,7 @@ from ..errors import CrosscloudError
 from ..model import Status
 from . import context, processes
 from .destroy import Destruction, Owner, left
-from .leases import Heartbeat, Lease, SqliteLeases
+from .leases import Heartbeat, Lease
 from .processes import REAPER_VARIABLE, Process
 from .store import Store
 
@@ -33,7 +33,7 @@ _START = 30.0
 class Reaper:
     """The controller's end of its reaper."""
 
-    def __init__(self, store: Path, run: str, connection: socket.socket, pid: int) -> None:
+    def __init__(self, store: Store, run: str, connection: socket.socket, pid: int) -> None:
         self.pid = pid
         self._store = store
         self._run = run
@@ -52,11 +52,7 @@ class Reaper:
             ended = False
         finally:
             self._socket.close()
-        store = Store(self._store)
-        try:
-            remaining = left(store, self._run)
-        finally:
-            store.close()
+        remaining = left(self._store, self._run)
         if not ended:
             return [f"{item.kind} {item.name} is being destroyed in the background" for item in remaining]
         if self._is_first and any(item.state != "failed" for item in remaining):  # it was killed
@@ -89,7 +85,7 @@ class Reaper:
         return False
 
 
-def start(store: Path, run: str) -> Reaper:
+def start(store: Store, run: str) -> Reaper:
     """Start the reaper of a run, before the run creates anything.
 
     :raises CrosscloudError: it did not come up.
@@ -99,7 +95,7 @@ def start(store: Path, run: str) -> Reaper:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with its, path.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest_crosscloud.run.reaper_process", str(store), run, str(Process.current())],
+            [sys.executable, "-m", "pytest_crosscloud.run.reaper_process", store.address, run, str(Process.current())],
             stdin=its.fileno(),
             stdout=output,
             stderr=output,
@@ -148,7 +144,7 @@ def destroy_run(
         if result.status == Status.RUNNING:  # nobody is left to end it
             seconds = time.time() - (result.started or time.time())
             store.record(run, replace(result, status=Status.CANCELLED, seconds=seconds))
-    destruction = begun or Destruction(store.path, Owner(record), say)
+    destruction = begun or Destruction(store, Owner(record), say)
     for resource in left(store, run, kept=kept):
         destruction.add(resource)
     destruction.finish()
@@ -161,7 +157,7 @@ def acquire(store: Store, run: str) -> Lease | None:
 
     Whoever has it ends what a former holder left running: two must not destroy the same thing at once.
     """
-    lease = SqliteLeases(store).acquire(_lease_name(run), str(Process.current()), _TTL)
+    lease = store.leases().acquire(_lease_name(run), str(Process.current()), _TTL)
     if lease:
         processes.end_all(lambda: processes.of_reaper(run))
     return lease
@@ -169,7 +165,7 @@ def acquire(store: Store, run: str) -> Lease | None:
 
 def is_held(store: Store, run: str) -> bool:
     """Whether some process has that right now."""
-    return SqliteLeases(store).holder(_lease_name(run)) is not None
+    return store.leases().holder(_lease_name(run)) is not None
 
 
 def _lease_name(run: str) -> str:
@@ -178,4 +174,4 @@ def _lease_name(run: str) -> str:
 
 def hold(store: Store, lease: Lease) -> Heartbeat:
     """Keep that right. Whoever loses it must not go on: another process destroys now."""
-    return Heartbeat(store.path, lease, _TTL, on_lost=lambda: os._exit(3))
+    return Heartbeat(store, lease, _TTL, on_lost=lambda: os._exit(3))

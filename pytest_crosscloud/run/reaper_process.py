@@ -14,19 +14,18 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from . import reaper
 from .destroy import Destruction, Owner, left
 from .processes import Process
 from .standing import Standing, standing
-from .store import Store
+from .store import Store, open_store
 
 #: Seconds between two looks at the store.
 _INTERVAL = 0.2
 
 
-def main(path: str, run: str, controller: str) -> None:
+def main(address: str, run: str, controller: str) -> None:
     """The reaper itself; its standard input is a socket to the controller."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A handler, for SIG_IGN would be inherited: what we start must still end when it is told to.
@@ -35,7 +34,7 @@ def main(path: str, run: str, controller: str) -> None:
     if os.fork():
         os._exit(0)  # init adopts the reaper: what ends pytest's process tree does not end it
     os.setsid()
-    store = Store(Path(path))
+    store = open_store(address)
     lease = reaper.acquire(store, run)
     if lease is None:
         sys.exit(f"run {run} has a reaper already")
@@ -44,9 +43,9 @@ def main(path: str, run: str, controller: str) -> None:
     gone = Process.parse(controller)
     assert record and gone
     teller = _Teller(connection)
-    destruction = Destruction(store.path, Owner(record), teller.say)
+    destruction = Destruction(store, Owner(record), teller.say)
     with reaper.hold(store, lease):
-        threading.Thread(target=_adopt, args=(store.path,), name="adopt", daemon=True).start()
+        threading.Thread(target=_adopt, args=(store.address,), name="adopt", daemon=True).start()
         _watch(store, run, connection, gone, destruction)
         teller.is_listening = _said_finish(connection)
         _log("the run is over" if teller.is_listening else "pytest is gone")
@@ -69,9 +68,9 @@ def _watch(store: Store, run: str, connection: socket.socket, controller: Proces
                 destruction.add(resource)
 
 
-def _adopt(path: Path) -> None:
+def _adopt(address: str) -> None:
     """Destroy what earlier runs left behind when even their reapers were killed."""
-    store = Store(path)
+    store = open_store(address)
     for run in store.runs():
         if standing(store, run) == Standing.ORPHANED and (lease := reaper.acquire(store, run.id)):
             _log(f"run {run.id} was left behind")
@@ -110,9 +109,9 @@ def _log(text: str) -> None:
 def _wait_for_kept(store: Store, run: str) -> None:
     """Stay until what the run keeps expires, and destroy it then. Meanwhile ``crosscloud clean`` may.
 
-    Without the store's file there is nobody left to wait for.
+    Without the store there is nobody left to wait for.
     """
-    while store.path.exists() and (kept := [item for item in store.resources(run) if item.state == "kept"]):
+    while store.exists() and (kept := [item for item in store.resources(run) if item.state == "kept"]):
         time.sleep(min(max(0.0, min(resource.expires or 0 for resource in kept) - time.time()), 60.0))
         if left(store, run) and (lease := reaper.acquire(store, run)):
             with reaper.hold(store, lease):

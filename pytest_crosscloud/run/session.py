@@ -15,7 +15,7 @@ from ..errors import ConfigurationError
 from . import context
 from .context import Run, Settings
 from .stages import Engine
-from .store import Store
+from .store import open_store
 
 if TYPE_CHECKING:
     import pytest
@@ -79,7 +79,7 @@ class Session:
 
     def open(self, run: str) -> Run:
         """Open the run ``run`` in this process."""
-        self.run = context.open_run(Store(), run, self.plugins, self.config, self.matrix)
+        self.run = context.open_run(open_store(), run, self.plugins, self.config, self.matrix)
         return self.run
 
     @cached_property

@@ -19,7 +19,7 @@ import pytest
 import pytest_crosscloud
 from pytest_crosscloud import machine
 from pytest_crosscloud.run import processes
-from pytest_crosscloud.run.store import Store
+from pytest_crosscloud.run.store import open_store
 
 pytestmark = pytest.mark.root
 
@@ -69,7 +69,7 @@ class Job:
 
     def traces(self) -> list[str]:
         """What is left of the run on this computer."""
-        resources = Store().resources(self.run)
+        resources = open_store().resources(self.run)
         return [
             *(f"process {process.pid}" for process in processes.of_run(self.run)),
             *machine.leftovers(self.run),
@@ -120,7 +120,7 @@ def test_the_main_job_ends_green_and_leaves_nothing(start: Callable[..., Job]) -
         "coredns-stable-local": GREEN,
         "coredns-head-local": GREEN,
     }
-    results = Store().results(job.run)
+    results = open_store().results(job.run)
     assert sorted(key for key in results if key.startswith(("build", "provision"))) == [
         "build coredns-head",
         "build coredns-stable",
@@ -195,4 +195,4 @@ def test_nothing_is_left_after_ctrl_c(start: Callable[..., Job]) -> None:
 
 
 def _is_running(run: str, stage: str) -> bool:
-    return any(result.stage == stage and result.status == "running" for result in Store().results(run).values())
+    return any(result.stage == stage and result.status == "running" for result in open_store().results(run).values())

@@ -15,7 +15,8 @@ from pathlib import Path
 from pytest_crosscloud import paths
 from pytest_crosscloud.model import Ref
 from pytest_crosscloud.run import context, processes, reaper
-from pytest_crosscloud.run.store import Resource, RunRecord, Store
+from pytest_crosscloud.run.sqlite import SqliteStore
+from pytest_crosscloud.run.store import Resource, RunRecord
 from pytest_crosscloud.stage import RUN_VARIABLE
 
 #: A cluster of this cloud is a file. ``fail-NAME`` holds how many more attempts to destroy it fail.
@@ -52,7 +53,7 @@ class World:
         self.exists.mkdir(parents=True, exist_ok=True)
         (root / "clouds").mkdir(exist_ok=True)
         (root / "clouds" / "files.py").write_text(CLOUD)
-        self.store = Store()
+        self.store = SqliteStore()
 
     def new_run(self, pid: int | None = None) -> str:
         run = f"t{time.time_ns():x}"
@@ -132,7 +133,7 @@ def main(root: str) -> None:
     world = World(Path(root))
     run = world.new_run()
     os.environ[RUN_VARIABLE] = run
-    mine = reaper.start(world.store.path, run)
+    mine = reaper.start(world.store, run)
     print(run, flush=True)
     try:
         for number in range(10_000):

@@ -19,7 +19,7 @@ def destroy(world: World, run: str, *resources: Resource, backoff: tuple[float, 
     record = world.store.run(run)
     assert record
     said: list[str] = []
-    destruction = Destruction(world.store.path, Owner(record), said.append, backoff)
+    destruction = Destruction(world.store, Owner(record), said.append, backoff)
     for resource in resources:
         destruction.add(resource)
     destruction.finish()

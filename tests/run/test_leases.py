@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle as HypothesisBundle
 from hypothesis.stateful import MultipleResults, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from pytest_crosscloud.run.leases import Heartbeat, Lease, LeaseLost, SqliteLeases
+from pytest_crosscloud.run.leases import Heartbeat, Lease, LeaseLost
 from pytest_crosscloud.run.processes import Process
-from pytest_crosscloud.run.store import Store
+from pytest_crosscloud.run.sqlite import SqliteLeases, SqliteStore
 
 from .standin import eventually
 
@@ -34,7 +34,7 @@ class LeaseProtocol(RuleBasedStateMachine):
     def open(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.now = 1000.0
-        self.store = Store(Path(self.folder.name) / "crosscloud.db")
+        self.store = SqliteStore(Path(self.folder.name) / "crosscloud.db")
         self.impl = SqliteLeases(self.store, clock=lambda: self.now)
         self.held: dict[str, Lease] = {}  # the last lease of each name, until it is released
         self.tokens = dict.fromkeys(NAMES, 0)
@@ -101,7 +101,7 @@ def test_a_dead_owner_on_this_host_is_noticed_at_once(path: Path) -> None:
     child = subprocess.Popen(["sleep", "600"])
     owner = Process.of(child.pid)
     assert owner
-    leases = SqliteLeases(Store(path))
+    leases = SqliteLeases(SqliteStore(path))
     first = leases.acquire("cluster", str(owner), 3600)
     assert first and leases.acquire("cluster", "me", 3600) is None
 
@@ -116,7 +116,7 @@ def test_a_dead_owner_on_this_host_is_noticed_at_once(path: Path) -> None:
 
 def test_an_owner_on_another_host_is_believed_until_it_expires(path: Path) -> None:
     now = [0.0]
-    leases = SqliteLeases(Store(path), clock=lambda: now[0])
+    leases = SqliteLeases(SqliteStore(path), clock=lambda: now[0])
     elsewhere = Process(1_000_000, 1, "another-boot/pid:[1]")
     assert leases.acquire("cluster", str(elsewhere), 60)
     assert leases.acquire("cluster", "me", 60) is None
@@ -125,10 +125,11 @@ def test_an_owner_on_another_host_is_believed_until_it_expires(path: Path) -> No
 
 
 def test_a_heartbeat_holds_a_lease_beyond_its_time_and_releases_it(path: Path) -> None:
-    leases = SqliteLeases(Store(path))
+    store = SqliteStore(path)
+    leases = store.leases()
     lease = leases.acquire("cluster", "me", 0.3)
     assert lease
-    with Heartbeat(path, lease, 0.3) as heartbeat:
+    with Heartbeat(store, lease, 0.3) as heartbeat:
         eventually(lambda: heartbeat.lease.expires > lease.expires + 0.5, "three heartbeats")
         assert leases.acquire("cluster", "you", 1) is None
         assert not heartbeat.lost.is_set()
@@ -136,20 +137,21 @@ def test_a_heartbeat_holds_a_lease_beyond_its_time_and_releases_it(path: Path) -
 
 
 def test_a_heartbeat_says_when_the_lease_is_lost(path: Path) -> None:
-    leases = SqliteLeases(Store(path))
+    store = SqliteStore(path)
+    leases = store.leases()
     lease = leases.acquire("cluster", "me", 0.001)
     assert lease
     told: list[str] = []
     time.sleep(0.002)
     theirs = leases.acquire("cluster", "you", 60)
-    with Heartbeat(path, lease, 0.3, on_lost=lambda: told.append("lost")) as heartbeat:
+    with Heartbeat(store, lease, 0.3, on_lost=lambda: told.append("lost")) as heartbeat:
         assert heartbeat.lost.wait(10)
     assert told == ["lost"]
     assert leases.holder("cluster") == theirs, "ending the block must not release what is another's"
 
 
 def _fight(path: Path, file: Path, rounds: int) -> None:
-    leases = SqliteLeases(Store(path))
+    leases = SqliteLeases(SqliteStore(path))
     won = 0
     while won < rounds:
         lease = leases.acquire("cluster", str(Process.current()), 60)
@@ -165,7 +167,7 @@ def _fight(path: Path, file: Path, rounds: int) -> None:
 
 
 def test_processes_never_hold_the_same_lease_at_once(path: Path) -> None:
-    Store(path).close()
+    SqliteStore(path).close()
     fork = multiprocessing.get_context("fork")
     fighters = [fork.Process(target=_fight, args=(path, path.with_name("inside"), 50)) for _ in range(4)]
     for fighter in fighters:

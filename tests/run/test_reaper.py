@@ -21,7 +21,7 @@ from .standin import World, eventually, sleeper
 
 def test_what_is_released_is_destroyed_while_the_run_lives(world: World) -> None:
     run = world.new_run()
-    mine = reaper.start(world.store.path, run)
+    mine = reaper.start(world.store, run)
     world.create_cluster(run, "busy")
     world.create_cluster(run, "done", state="released")
     eventually(lambda: world.states(run)["done"] == "destroyed", "destroying a released cluster")
@@ -32,7 +32,7 @@ def test_what_is_released_is_destroyed_while_the_run_lives(world: World) -> None
 
 def test_finish_shows_what_it_destroys_and_ends_the_run(world: World) -> None:
     run = world.new_run()
-    mine = reaper.start(world.store.path, run)
+    mine = reaper.start(world.store, run)
     world.create_cluster(run, "one")
     world.store.put_resource(Resource(run, "cluster", "half-made", "intended", world.create_cluster(run, "two").spec))
     world.store.record(run, StageResult("e2e", "cell", Status.RUNNING, started=time.time()))
@@ -79,7 +79,7 @@ def test_signals_to_the_terminals_process_group_leave_nothing(world: World, sign
 
 def test_a_signal_to_the_reaper_itself_does_not_end_it(world: World) -> None:
     run = world.new_run()
-    mine = reaper.start(world.store.path, run)
+    mine = reaper.start(world.store, run)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(mine.pid, number)
     world.create_cluster(run, "one", state="released")
@@ -89,7 +89,7 @@ def test_a_signal_to_the_reaper_itself_does_not_end_it(world: World) -> None:
 
 def test_a_destroy_that_fails_twice_is_tried_again(world: World) -> None:
     run = world.new_run()
-    mine = reaper.start(world.store.path, run)
+    mine = reaper.start(world.store, run)
     world.create_cluster(run, "stubborn")
     (world.root / "fail-stubborn").write_text("2")
     assert mine.finish(lambda text: None) == []
@@ -98,7 +98,7 @@ def test_a_destroy_that_fails_twice_is_tried_again(world: World) -> None:
 
 def test_a_reaper_that_was_killed_is_replaced_at_the_end(world: World) -> None:
     run = world.new_run()
-    mine = reaper.start(world.store.path, run)
+    mine = reaper.start(world.store, run)
     world.create_cluster(run, "one")
     os.kill(mine.pid, signal.SIGKILL)
     assert mine.finish(lambda text: None) == []
@@ -114,14 +114,14 @@ def test_the_next_run_ends_what_no_reaper_could(world: World) -> None:
     controller.wait()
 
     other = world.new_run()
-    mine = reaper.start(world.store.path, other)
+    mine = reaper.start(world.store, other)
     eventually(lambda: world.is_gone(run), "the other run's reaper")
     assert mine.finish(lambda text: None) == []
 
 
 def test_what_is_kept_outlives_the_run_until_it_expires(world: World) -> None:
     run = world.new_run()
-    mine = reaper.start(world.store.path, run)
+    mine = reaper.start(world.store, run)
     world.create_cluster(run, "kept", state="kept", expires=time.time() + 600)
     machine = sleeper(**{RUN_VARIABLE: run, RESOURCE_VARIABLE: "cluster/kept"})
 
@@ -137,7 +137,7 @@ def test_what_is_kept_outlives_the_run_until_it_expires(world: World) -> None:
 
 def test_what_expires_is_destroyed_in_the_background(world: World) -> None:
     run = world.new_run()
-    mine = reaper.start(world.store.path, run)
+    mine = reaper.start(world.store, run)
     world.create_cluster(run, "kept", state="kept", expires=time.time() + 0.5)
     assert mine.finish(lambda text: None) == []
     eventually(lambda: world.is_gone(run), "the kept cluster's end")
@@ -145,7 +145,7 @@ def test_what_expires_is_destroyed_in_the_background(world: World) -> None:
 
 def test_a_run_has_one_reaper(world: World) -> None:
     run = world.new_run()
-    mine = reaper.start(world.store.path, run)
+    mine = reaper.start(world.store, run)
     with pytest.raises(CrosscloudError, match="did not start"):
-        reaper.start(world.store.path, run)
+        reaper.start(world.store, run)
     assert mine.finish(lambda text: None) == []
