@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from pytest_crosscloud import hookimpl
 from pytest_crosscloud.errors import StageError
-from pytest_crosscloud.model import Cloud, Cluster, ErrorClass, Node
+from pytest_crosscloud.model import Cloud, ErrorClass, Node
 
 if TYPE_CHECKING:
-    from pytest_crosscloud.model import ProvisionRequest
+    from pytest_crosscloud.model import Cluster, ProvisionRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +30,8 @@ class ExistingCloud(Cloud):
         kubeconfig = request.directory / "kubeconfig"
         write_secret(kubeconfig, cluster.standalone(source))
         nodes = cluster.wait_ready(kubeconfig, 0, request.stage)
-        return Cluster(
-            name=request.name,
-            cloud=self.name,
-            kubernetes=request.kubernetes,
-            arch=request.arch,
-            kubeconfig=str(kubeconfig),
-            endpoint=cluster.Api(kubeconfig).server,
-            nodes=tuple(Node(*cluster.identity(node)) for node in nodes),
-        )
+        server = cluster.Api(kubeconfig).server
+        return request.cluster(kubeconfig, server, (Node(*cluster.identity(node)) for node in nodes))
 
     def destroy(self, request: ProvisionRequest) -> None:
         (request.directory / "kubeconfig").unlink(missing_ok=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_crosscloud import hookimpl
-from pytest_crosscloud.model import Cloud, Cluster, Node
+from pytest_crosscloud.model import Cloud, Node
 
 if TYPE_CHECKING:
-    from pytest_crosscloud.model import ProvisionRequest
+    from pytest_crosscloud.model import Cluster, ProvisionRequest
 
 _CERTS = "/etc/containerd/certs.d"
 
@@ -40,15 +40,8 @@ class KindCloud(Cloud):
         _kind(request, *argv, "--config", "-", stdin=json.dumps(_configuration(request)))
         kubeconfig.chmod(0o600)
         nodes = cluster.wait_ready(kubeconfig, 1 + request.workers, request.stage)
-        return Cluster(
-            name=request.name,
-            cloud=self.name,
-            kubernetes=request.kubernetes,
-            arch=request.arch,
-            kubeconfig=str(kubeconfig),
-            endpoint=cluster.Api(kubeconfig).server,
-            nodes=tuple(Node(*cluster.identity(node)) for node in nodes),
-        )
+        server = cluster.Api(kubeconfig).server
+        return request.cluster(kubeconfig, server, (Node(*cluster.identity(node)) for node in nodes))
 
     def destroy(self, request: ProvisionRequest) -> None:
         kubeconfig = request.directory / "kubeconfig"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -238,9 +238,21 @@ class ProvisionRequest:
     workers: int  #: nodes beside the control plane; with 0 the control plane takes pods
     variables: Mapping[str, Any]  #: the user's Terraform variables for this cloud, over the plugin's
     directory: Path  #: the cluster's own: state, kubeconfig, certificates; outlives pytest, mode 0700
-    tags: Mapping[str, str]  #: run id and expiry; go on every resource that can carry them
+    tags: Mapping[str, str]  #: the run's id and the cluster's name; go on every resource that can carry them
     registries: tuple[str, ...]  #: plain-HTTP registries that the nodes may pull from
     stage: StageContext
+
+    def cluster(self, kubeconfig: Path, endpoint: str, nodes: Iterable[Node]) -> Cluster:
+        """The cluster that was asked for, now that it is there."""
+        return Cluster(
+            name=self.name,
+            cloud=self.cloud.name,
+            kubernetes=self.kubernetes,
+            arch=self.arch,
+            kubeconfig=str(kubeconfig),
+            endpoint=endpoint,
+            nodes=tuple(nodes),
+        )
 
 
 @dataclass(frozen=True)

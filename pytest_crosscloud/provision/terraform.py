@@ -228,17 +228,9 @@ class TerraformCloud(Cloud):
         outputs = terraform.output()
         kubeconfig = request.directory / "kubeconfig"
         write_secret(kubeconfig, outputs.get("kubeconfig") or bootstrap.kubeconfig(request.name, outputs["endpoint"]))
-        nodes = tuple(Node(node["name"], node["address"], node["role"]) for node in outputs["nodes"])
+        nodes = [Node(node["name"], node["address"], node["role"]) for node in outputs["nodes"]]
         cluster.wait_ready(kubeconfig, len(nodes), request.stage, lambda: self.console_texts(request))
-        return Cluster(
-            name=request.name,
-            cloud=self.name,
-            kubernetes=request.kubernetes,
-            arch=request.arch,
-            kubeconfig=str(kubeconfig),
-            endpoint=outputs["endpoint"],
-            nodes=nodes,
-        )
+        return request.cluster(kubeconfig, outputs["endpoint"], nodes)
 
     def destroy(self, request: ProvisionRequest) -> None:
         root = self._root(request.directory)
