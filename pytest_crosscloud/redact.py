@@ -10,12 +10,17 @@ PLACEHOLDER = "[redacted]"
 #: Environment variables whose values are secrets by their names.
 _SECRET_NAME = re.compile(r"(SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIALS?|PRIVATE_KEY|API_?KEY|ACCESS_KEY)", re.IGNORECASE)
 
+#: Keys of configuration files and options whose values are secrets, as far as they are long enough to be one.
+_KEYS = "client-key-data|client-certificate-data|certificate-authority-data|token|password"
+
+#: Around a key or value of JSON, of JSON within JSON, of YAML or of a shell's command.
+_QUOTE = r"""\\*["']?"""
+
 #: Secrets by their shape: PEM keys, kubeconfig data, bearer and kubeadm tokens.
 _SHAPES = (
-    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
-    re.compile(
-        r"(?P<keep>(?:client-key-data|client-certificate-data|certificate-authority-data|token|password)\s*:\s*)[^\s,}]{16,}"
-    ),
+    # A key that is cut off ends where its string or its element does, so that what is around it can still be read.
+    re.compile(r"""-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.*?-----END [A-Z ]*PRIVATE KEY-----|[^<"']*)""", re.DOTALL),
+    re.compile(rf"""(?P<keep>(?:{_KEYS}){_QUOTE}\s*[:=]\s*{_QUOTE})[^\s,}}"'\\&<]{{16,}}"""),
     re.compile(r"(?P<keep>\b[Bb]earer\s+)[A-Za-z0-9._~+/=-]{16,}"),
     re.compile(r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b"),
     re.compile(r"(?P<keep>://[^/\s:@]+:)[^/\s:@]+(?=@)"),

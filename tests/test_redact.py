@@ -34,6 +34,12 @@ def test_environment_secrets_are_known_by_their_name(name: str, monkeypatch: pyt
     [
         ("-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\nafter", "MHcCAQEE"),
         ("client-key-data: LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVkt", "LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVkt"),
+        ('{"client-key-data": "LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVkt"}', "LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVkt"),
+        ('{"user":{"token":"eyJhbGciOiJSUzI1NiJ9.x.y"}}', "eyJhbGciOiJSUzI1NiJ9"),
+        (r'"{\"token\": \"eyJhbGciOiJSUzI1NiJ9.x.y\"}"', "eyJhbGciOiJSUzI1NiJ9"),
+        ("token: 'eyJhbGciOiJSUzI1NiJ9.x.y'", "eyJhbGciOiJSUzI1NiJ9"),
+        ("kubectl --token=eyJhbGciOiJSUzI1NiJ9.x.y get pods", "eyJhbGciOiJSUzI1NiJ9"),
+        ("https://example.org/?token=eyJhbGciOiJSUzI1NiJ9&page=2", "eyJhbGciOiJSUzI1NiJ9"),
         ("kubeadm join --token abcdef.0123456789abcdef", "abcdef.0123456789abcdef"),
         ("Authorization: Bearer eyJhbGciOiJSUzI1NiJ9.x.y", "eyJhbGciOiJSUzI1NiJ9"),
         ("https://user:s3cretpw@example.org/x", "s3cretpw"),
@@ -48,6 +54,23 @@ def test_a_truncated_private_key_is_redacted_to_the_end() -> None:
     assert "MHcCAQEE" not in redact("-----BEGIN PRIVATE KEY-----\nMHcCAQEE")
 
 
-def test_a_digest_is_not_a_secret() -> None:
-    text = "coredns@sha256:9f1c0b6d2d3c9e7e2f55aa0f4f0d6a4b7d5e1a1c1b2f3a4d5e6f708192a3b4c5"
+@pytest.mark.parametrize("text", ["<a>{}</a><b/>", '{{"a": "{}", "b": 1}}'])
+def test_what_is_around_a_truncated_private_key_stays(text: str) -> None:
+    assert redact(text.format("-----BEGIN PRIVATE KEY-----\nMHcCAQEE")) == text.format(PLACEHOLDER)
+
+
+DIGEST = "sha256:9f1c0b6d2d3c9e7e2f55aa0f4f0d6a4b7d5e1a1c1b2f3a4d5e6f708192a3b4c5"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"coredns@{DIGEST}",
+        f'{{"image": "coredns", "digest": "{DIGEST}"}}',
+        "the bootstrap token is made before any node; the password: is asked for",
+        "automountServiceAccountToken=false",
+        '"token": "", "password": null',
+    ],
+)
+def test_digests_and_ordinary_text_are_no_secrets(text: str) -> None:
     assert redact(text) == text
