@@ -20,6 +20,7 @@ from ..stage import StageContext
 from ..suggest import among
 
 VARIABLES_FILE = "terraform.tfvars.json"
+STATE_FILE = "terraform.tfstate"
 
 #: Terraform's summaries of a diagnostic that the user's variables cause.
 _USERS_FAULT = re.compile(r"value for (required |undeclared )?(input )?variable|variable value", re.IGNORECASE)
@@ -234,10 +235,10 @@ class TerraformCloud(Cloud):
 
     def destroy(self, request: ProvisionRequest) -> None:
         root = self._root(request.directory)
-        if (root / VARIABLES_FILE).exists():
+        # Without a state nothing was created; without variables all of it has been destroyed.
+        if (root / STATE_FILE).exists() and (root / VARIABLES_FILE).exists():
             terraform = Terraform(root, request.stage)
-            if not (root / ".terraform").exists():  # it died before init; destroy needs the modules
-                terraform.init()
+            terraform.init()  # also where one has been: it may have been killed half way
             terraform.destroy()
         for secret in (root / VARIABLES_FILE, request.directory / "kubeconfig"):
             secret.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,35 @@ def test_destroys_what_a_failed_apply_left(cloud: TerraformCloud, stage: StageCo
 def test_destroys_nothing_where_nothing_was_made(cloud: TerraformCloud, stage: StageContext, tmp_path: Path) -> None:
     cloud.destroy(request_for(cloud, stage, tmp_path))
     assert not stage.log.exists()
+
+
+def test_destroys_after_a_kill_before_anything_was_made(
+    cloud: TerraformCloud, stage: StageContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(terraform: Terraform) -> None:
+        (terraform.directory / ".terraform").mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Terraform, "init", killed)
+    request = request_for(cloud, stage, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        cloud.provision(request)
+    cloud.destroy(request)
+    assert not (request.directory / "terraform" / "fake" / VARIABLES_FILE).exists()
+
+
+@pytest.mark.usefixtures("ready")
+def test_destroys_where_an_init_was_killed_half_way(cloud: TerraformCloud, stage: StageContext, tmp_path: Path) -> None:
+    assert cloud.module
+    (cloud.module / "child").mkdir()
+    (cloud.module / "child.tf").write_text('module "child" { source = "./child" }\n')
+    request = request_for(cloud, stage, tmp_path)
+    cloud.provision(request)
+    root = request.directory / "terraform" / "fake"
+    shutil.rmtree(root / ".terraform")
+    (root / ".terraform").mkdir()
+    cloud.destroy(request)
+    assert not (root / "mark").exists()
 
 
 def test_an_unknown_variable_is_the_users_fault(cloud: TerraformCloud, stage: StageContext, tmp_path: Path) -> None:
