@@ -49,7 +49,7 @@ class LocalCloud(TerraformCloud):
         return {
             "run": request.stage.run,
             "python": sys.executable,
-            "cidr": machine.allocate_network(request.stage.run),
+            "cidr": machine.allocate_network(request.name, request.stage.run),
             "bundle": {
                 "binary_url": bundle.binary.as_uri(),
                 "images_url": bundle.images.as_uri(),
@@ -58,6 +58,13 @@ class LocalCloud(TerraformCloud):
             "disk": str(prepared_disk(bundle, request.stage)),
             **super().module_variables(request),
         }
+
+    def destroy(self, request: ProvisionRequest) -> None:
+        from pytest_crosscloud import machine
+
+        super().destroy(request)
+        # terraform frees the range of a network that it made; here one that it never heard of.
+        machine.free_network(request.name)
 
     def console_texts(self, request: ProvisionRequest) -> dict[str, str]:
         from pytest_crosscloud import machine

@@ -2,7 +2,8 @@
 
 from .end import destroy_run, leftovers
 from .network import allocate as allocate_network
+from .network import down as free_network
 from .preflight import preflight
 from .records import Machine, machines
 
-__all__ = ["Machine", "allocate_network", "destroy_run", "leftovers", "machines", "preflight"]
+__all__ = ["Machine", "allocate_network", "destroy_run", "free_network", "leftovers", "machines", "preflight"]

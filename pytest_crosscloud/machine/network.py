@@ -15,19 +15,22 @@ _TIMEOUT = 20
 _BLOCK = "198.19"
 
 
-def allocate(run: str) -> str:
-    """Reserve a free /24 for the run and return it; ``down`` frees it.
+def allocate(name: str, run: str) -> str:
+    """Reserve a free /24 for the network that ``up`` makes, and return it; ``down`` frees it, made or not.
 
-    :raises CrosscloudError: all 256 are taken.
+    :raises CrosscloudError: all 256 are taken; or there is such a network already.
     """
+    records.check_name("network", name)
     records.check_name("run", run)
     with records.lock("networks"):
+        if found := find(name):
+            raise CrosscloudError(f"there is a network {name} of run {found.run}", remedy="network-down removes it")
         taken = {record.cidr for record in records.networks()}
         routed = Path("/proc/net/route").read_text()
         for third in range(256):
             cidr = f"{_BLOCK}.{third}.0/24"
             if cidr not in taken and _in_route_table(cidr) not in routed:
-                records.put_network(Network(cidr, run))
+                records.put_network(Network(cidr, run, name))
                 return cidr
     raise CrosscloudError(f"no free network in {_BLOCK}.0.0/16", remedy="crosscloud clean removes what is left over")
 
@@ -45,7 +48,7 @@ def up(name: str, cidr: str, run: str) -> Network:
     network = Network(cidr, run, name)
     with records.lock("networks"):
         for other in records.networks():
-            if (other.cidr == cidr) != (other.name == name) and other.name:
+            if (other.cidr == cidr) != (other.name == name):
                 raise CrosscloudError(
                     f"network {name} {cidr}: there is {other.name} {other.cidr} of run {other.run}",
                     remedy="take a range from allocate_network, and a name of its own",
@@ -63,7 +66,7 @@ def up(name: str, cidr: str, run: str) -> Network:
 
 
 def down(name: str, *, run: str | None = None) -> None:
-    """Remove the network's bridge and free its range. Not there, or another run's: nothing to do."""
+    """Remove the network's bridge, if it was made, and free its range. Not there, or another run's: nothing to do."""
     with records.lock("networks"):
         network = find(name)
         if network and run in (None, network.run):
@@ -81,9 +84,8 @@ def destroy_run(run: str) -> None:
 
 
 def _remove(network: Network) -> None:
-    if network.name:
-        remove_interface(network.bridge)
-        firewall.close(network.run, network.name)
+    remove_interface(network.bridge)
+    firewall.close(network.run, network.name)
     records.drop_network(network.cidr)
     if not records.networks():
         firewall.restore_forwarding()

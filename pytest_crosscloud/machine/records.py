@@ -31,7 +31,7 @@ class Network(Json):
 
     cidr: str  #: e.g. ``198.19.7.0/24``; a network's identity
     run: str
-    name: str = ""  #: empty: only reserved so far
+    name: str
 
     @property
     def gateway(self) -> str:

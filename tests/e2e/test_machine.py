@@ -56,7 +56,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.fixture
 def network(run: str) -> str:
     """A network of the run, and its first three octets."""
-    cidr = machine.allocate_network(run)
+    cidr = machine.allocate_network(f"{run}-net", run)
     call("network-up", "--name", f"{run}-net", "--cidr", cidr, "--run", run)
     return cidr.rpartition(".")[0]
 

@@ -44,7 +44,7 @@ def test_nothing_is_left_of_writing_but_the_record(directory: Path) -> None:
 
 
 def test_a_network_is_its_range() -> None:
-    records.put_network(Network("198.19.7.0/24", "r1"))
+    records.put_network(Network("198.19.7.0/24", "r1", "old"))
     records.put_network(Network("198.19.7.0/24", "r1", "net"))
     assert records.networks("r1") == [Network("198.19.7.0/24", "r1", "net")]
     assert records.networks("r1")[0].gateway == "198.19.7.1"
