@@ -21,6 +21,7 @@ from kubernetes.config import ConfigException, new_client_from_config
 from urllib3.exceptions import HTTPError
 
 from .errors import CrosscloudError
+from .redact import add_kubeconfig
 
 #: Seconds for a request that is neither a watch nor a stream.
 REQUEST_TIMEOUT = 30.0
@@ -49,6 +50,7 @@ class Api:
     """A cluster's API, by its KUBECONFIG. May be used by several threads."""
 
     def __init__(self, kubeconfig: str | Path) -> None:
+        add_kubeconfig(kubeconfig)
         try:
             self._client: Any = new_client_from_config(  # type: ignore[no-untyped-call]
                 config_file=str(kubeconfig), persist_config=False

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 PLACEHOLDER = "[redacted]"
 
@@ -33,6 +39,58 @@ def add_secret(value: str) -> None:
     """From now on ``value`` is replaced wherever it appears. Values under 6 characters are too common to be."""
     if len(value) >= 6:
         _known.add(value)
+
+
+def add_kubeconfig(path: str | Path) -> None:
+    """Register the secrets of a KUBECONFIG's users: keys, tokens and passwords, also of files that it names.
+
+    Call it where a KUBECONFIG is opened: what is known is known to this process only. A file that cannot be read has
+    nothing to register; whoever opens it says so.
+    """
+    import yaml
+
+    path = Path(path)
+    try:
+        config = yaml.safe_load(path.read_text())
+        users = [entry["user"] for entry in config["users"]]
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+        return
+    for value in _user_secrets(users, path.parent):
+        for form in _forms(value):
+            add_secret(form)
+
+
+def _user_secrets(node: Any, directory: Path) -> Iterator[str]:
+    """The secrets of a KUBECONFIG's users, auth providers and exec plugins, as they stand in the file."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _user_secrets(item, directory)
+    if not isinstance(node, dict):
+        return
+    for key, value in node.items():
+        if not isinstance(value, str):
+            yield from _user_secrets(value, directory)
+        elif key in ("client-key", "tokenFile"):
+            try:
+                yield (directory / value).read_text().strip()
+            except (OSError, ValueError):
+                continue
+        # A variable of an exec plugin is called by another key than its own.
+        elif key == "client-key-data" or is_secret_name(str(node.get("name", "")) if key == "value" else str(key)):
+            yield value
+
+
+def _forms(value: str) -> Iterator[str]:
+    """A secret as it stands, as base64 and within JSON; what it is the base64 of; and a key line by line."""
+    texts = [value]
+    with suppress(ValueError):  # not base64, or not of a text
+        texts.append(base64.b64decode(value, validate=True).decode())
+    for text in texts:
+        yield text.strip()
+        yield json.dumps(text.strip())[1:-1]
+        yield base64.b64encode(text.encode()).decode()
+        if "PRIVATE KEY-----" in text:  # a program's output is redacted line by line
+            yield from (line for line in text.splitlines() if len(line) >= 32 and "-----" not in line)
 
 
 def is_secret_name(name: str) -> bool:

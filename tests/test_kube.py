@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.kube import Api, ApiError
+from pytest_crosscloud.redact import redact
 from tests.deploy.fake_api import FakeApi, serve
 
 PODS = "/api/v1/namespaces/n/pods"
@@ -25,6 +27,16 @@ def fake() -> FakeApi:
 def api(fake: FakeApi, tmp_path: Path) -> Iterator[Api]:
     with serve(fake, tmp_path) as kubeconfig:
         yield Api(kubeconfig)
+
+
+def test_a_kubeconfigs_secrets_are_redacted_once_it_is_opened(fake: FakeApi, tmp_path: Path) -> None:
+    with serve(fake, tmp_path) as kubeconfig:
+        config = json.loads(Path(kubeconfig).read_text())
+        config["users"][0]["user"] = {"token": "a-token-for-test-kube"}
+        Path(kubeconfig).write_text(json.dumps(config))
+        assert "a-token-for" in redact("is a-token-for-test-kube")
+        Api(kubeconfig)
+        assert "a-token-for" not in redact("is a-token-for-test-kube")
 
 
 def soon() -> float:

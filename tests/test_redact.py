@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
+import yaml
 
 from pytest_crosscloud import redact as module
-from pytest_crosscloud.redact import PLACEHOLDER, add_secret, redact
+from pytest_crosscloud.redact import PLACEHOLDER, add_kubeconfig, add_secret, redact
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +80,43 @@ DIGEST = "sha256:9f1c0b6d2d3c9e7e2f55aa0f4f0d6a4b7d5e1a1c1b2f3a4d5e6f708192a3b4c
 )
 def test_digests_and_ordinary_text_are_no_secrets(text: str) -> None:
     assert redact(text) == text
+
+
+KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIIoxyoxyoxyoxyoxyoxyoxyoxyoxyoxyoxyo\n-----END EC PRIVATE KEY-----\n"
+KEY_BASE64 = base64.b64encode(KEY.encode()).decode()
+TOKEN = "a-token-of-an-account"
+
+
+@pytest.mark.parametrize("dump", [json.dumps, yaml.safe_dump])
+@pytest.mark.parametrize(
+    ("user", "forms"),
+    [
+        ({"client-key-data": KEY_BASE64}, [KEY, KEY_BASE64, json.dumps(KEY)[1:-3], KEY.splitlines()[1]]),
+        ({"client-key": "admin.key"}, [KEY, KEY.splitlines()[1]]),
+        ({"token": TOKEN}, [TOKEN, base64.b64encode(TOKEN.encode()).decode()]),
+        ({"tokenFile": "token"}, [TOKEN]),
+        ({"username": "admin", "password": "letmein"}, ["letmein"]),
+        ({"auth-provider": {"name": "oidc", "config": {"refresh-token": TOKEN}}}, [TOKEN]),
+        ({"exec": {"command": "login", "env": [{"name": "MY_PASSWORD", "value": "letmein"}]}}, ["letmein"]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_the_secrets_of_a_kubeconfig_are_known_once_it_is_opened(
+    tmp_path: Path, user: dict[str, Any], forms: list[str], dump: Any
+) -> None:
+    (tmp_path / "admin.key").write_text(KEY)
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(dump({"users": [{"name": "admin", "user": user}]}))
+    add_kubeconfig(kubeconfig)
+    for form in forms:
+        assert form.strip() not in redact(f"a {form} b")
+    assert redact("admin, login and oidc stay") == "admin, login and oidc stay"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "users: 1", "users: [{}]", "{", "\x00"])
+def test_what_is_no_kubeconfig_has_no_secrets(tmp_path: Path, text: str) -> None:
+    add_kubeconfig(tmp_path / "absent")
+    (tmp_path / "kubeconfig").write_text(text)
+    add_kubeconfig(tmp_path / "kubeconfig")
+    assert module._known == set()

@@ -17,6 +17,7 @@ import yaml
 
 from ..errors import DeadlineExceeded, StageError
 from ..model import ErrorClass
+from ..redact import add_kubeconfig
 from ..stage import StageContext
 
 #: Printed by a node's bootstrap (terraform/modules/kubeadm) when it gives up.
@@ -41,6 +42,7 @@ class Api:
     """
 
     def __init__(self, kubeconfig: Path) -> None:
+        add_kubeconfig(kubeconfig)
         config = yaml.safe_load(kubeconfig.read_text())
         context = _named(config["contexts"], config["current-context"])["context"]
         cluster = _named(config["clusters"], context["cluster"])["cluster"]
@@ -142,6 +144,7 @@ def standalone(kubeconfig: Path) -> str:
 
     :raises StageError: class configuration: it is not a KUBECONFIG, or names a file that is not there.
     """
+    add_kubeconfig(kubeconfig)
     try:
         config = yaml.safe_load(kubeconfig.read_text())
         context = _named(config["contexts"], config["current-context"])["context"]

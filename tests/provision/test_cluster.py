@@ -19,6 +19,7 @@ from pytest_crosscloud.errors import DeadlineExceeded, StageError
 from pytest_crosscloud.model import ErrorClass
 from pytest_crosscloud.provision import cluster
 from pytest_crosscloud.provision.bootstrap import Bootstrap, KeyPair
+from pytest_crosscloud.redact import redact
 from pytest_crosscloud.stage import StageContext
 
 
@@ -194,3 +195,15 @@ def test_what_is_no_kubeconfig_is_the_users_fault(tmp_path: Path, text: str) -> 
     with pytest.raises(StageError, match="is not a usable KUBECONFIG") as error:
         cluster.standalone(tmp_path / "config")
     assert error.value.error_class is ErrorClass.CONFIGURATION
+
+
+@pytest.mark.parametrize("opened", [cluster.Api, cluster.standalone])
+def test_a_kubeconfigs_secrets_are_redacted_once_it_is_opened(tmp_path: Path, opened: Any) -> None:
+    token = f"a-token-for-{opened.__name__}"
+    config = json.loads(Bootstrap.create().kubeconfig("c", "https://127.0.0.1:1"))
+    config["users"][0]["user"]["token"] = token
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(json.dumps(config))
+    assert token in redact(f"is {token}")
+    opened(kubeconfig)
+    assert token not in redact(f"is {token}")
