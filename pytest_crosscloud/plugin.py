@@ -24,7 +24,7 @@ _CLUSTER_FIXTURE = "cluster"
 _TARGET = "crosscloud_target"
 
 #: A duplicate of the standard output that pytest was started with.
-terminal_fd = pytest.StashKey[int]()
+_terminal = pytest.StashKey[int]()
 
 _session = pytest.StashKey["Session"]()
 
@@ -53,14 +53,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
     # Before pytest's capture takes it: stages report while tests run, in this process too.
     if _selected(early_config):
-        early_config.stash[terminal_fd] = os.dup(1)
+        early_config.stash[_terminal] = os.dup(1)
     return (yield)
 
 
 def _selected(config: pytest.Config) -> bool:
     """Whether the command line selects a matrix. Without it we only explain ourselves in skips."""
     options = config.known_args_namespace
-    return bool(options.clouds or options.projects)
+    return options.clouds is not None or options.projects is not None
 
 
 def _get_session(config: pytest.Config) -> Session:
@@ -71,7 +71,7 @@ def _get_session(config: pytest.Config) -> Session:
         from .run.session import Session
 
         try:
-            session = config.stash[_session] = Session(config)
+            session = config.stash[_session] = Session(config, config.stash.get(_terminal, 1))
         except ConfigurationError as error:
             raise pytest.UsageError(str(error)) from None
     return session
@@ -115,15 +115,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(_TARGET, [pytest.param(None, marks=pytest.mark.skip(reason))], ids=["none"])
         return
     matrix = _get_session(metafunc.config).matrix
-    marks = {
-        key: value for mark in metafunc.definition.iter_markers("crosscloud") for key, value in mark.kwargs.items()
-    }
-    targets = matrix.narrow(
-        over=marks.get("over") or _over(metafunc.fixturenames),
-        projects=marks.get("projects"),
-        clouds=marks.get("clouds"),
-    )
+    from .errors import ConfigurationError
+
+    try:
+        targets = matrix.narrow(**_marked(metafunc))
+    except ConfigurationError as error:
+        raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from None
     metafunc.parametrize(_TARGET, targets, ids=[target.id for target in targets], indirect=True, scope="session")
+
+
+def _marked(metafunc: pytest.Metafunc) -> dict[str, Any]:
+    """What the test's marks say, the closest first: a function's before its module's."""
+    said: dict[str, Any] = {"over": None, "projects": None, "clouds": None}
+    for mark in metafunc.definition.iter_markers("crosscloud"):
+        if mark.args or not mark.kwargs.keys() <= said.keys():
+            raise pytest.UsageError(
+                f"{metafunc.definition.nodeid}: @pytest.mark.crosscloud takes {', '.join(f'{key}=' for key in said)}"
+            )
+        for key, value in mark.kwargs.items():
+            said[key] = value if said[key] is None else said[key]
+    return said | {"over": said["over"] or _over(metafunc.fixturenames)}
 
 
 def _over(fixtures: list[str]) -> str:

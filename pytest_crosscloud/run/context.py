@@ -23,7 +23,7 @@ from .summary import CloudInfo, ProjectInfo, RunSummary
 _T = TypeVar("_T")
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ..config import Config
     from ..matrix import Matrix
@@ -39,7 +39,7 @@ class Settings:
     registry: str = ""  #: host[:port] that images go to
     keep_failed: float | None = None  #: seconds that clusters with a failed cell are kept
     plugins: Mapping[str, object] = field(default_factory=dict)  #: what plugins.load needs to find the same ones
-    config: str = ""  #: path of the cross-cloud.yml that was given
+    repeat: Sequence[str] = ()  #: options that a repetition of a cell needs beside the cell's own names
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Run:
             started=record.started,
             finished=record.finished,
             command=str(record.record["command"]),
-            options=self._repeat_options(),
+            options=tuple(self.settings.repeat),
             projects=tuple(
                 ProjectInfo(
                     name=project.name,
@@ -87,7 +87,7 @@ class Run:
                 for project in self._selected(self.config.projects, [cell.build.project for cell in self.matrix.cells])
             ),
             clouds=tuple(
-                CloudInfo(cloud.name, cloud.title)
+                CloudInfo(cloud.name, cloud.title, cloud.arch[0])
                 for cloud in self._selected(self.config.clouds, [cell.cluster.cloud for cell in self.matrix.cells])
             ),
             cells=self.matrix.cells,
@@ -102,10 +102,6 @@ class Run:
         record = self.store.run(self.id)
         assert record
         self.store.set_record(self.id, {**record.record, "settings": asdict(self.settings)})
-
-    def _repeat_options(self) -> tuple[str, ...]:
-        """What the command that repeats a cell needs beside the cell's own names."""
-        return (f"--crosscloud-config={self.settings.config}",) if self.settings.config else ()
 
     @staticmethod
     def _selected(known: Mapping[str, _T], names: list[str]) -> list[_T]:

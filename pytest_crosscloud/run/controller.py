@@ -10,8 +10,6 @@ import shutil
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,25 +17,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .. import report
-from ..errors import ConfigurationError, CrosscloudError, StageError
-from ..model import Failure, Ref, StageName, StageResult, Status
-from ..plugin import terminal_fd
+from ..errors import ConfigurationError, CrosscloudError
+from ..model import StageName, StageResult, Status
+from ..redact import redact
 from ..report import terminal
-from ..report.terminal import Live
 from ..stage import RUN_VARIABLE
-from . import context, reaper, scheduler
+from . import context, reaper, refs, scheduler
 from .graph import Graph
+from .output import Output
 from .session import WORKER_INPUT
 from .store import Resource, open_store
+from .watcher import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from .context import Run
     from .session import Session
-
-#: Seconds between two looks at the store.
-_INTERVAL = 0.2
 
 
 class Controller:
@@ -49,6 +45,7 @@ class Controller:
         self._reaper: reaper.Reaper | None = None
         self._watcher: Watcher | None = None
         self._graph: Graph | None = None
+        self._output: Output | None = None
         self._problems: list[str] = []  # make the run fail
         self._notes: list[str] = []
 
@@ -62,32 +59,35 @@ class Controller:
             signal.signal(number, _exit)
         try:
             self._start(session.config)
-        except ConfigurationError as error:
-            raise pytest.UsageError(str(error)) from None
+        except CrosscloudError as error:
+            raise pytest.UsageError(redact(str(error))) from None
 
     def _start(self, config: pytest.Config) -> None:
         this = self._session
-        for cloud in {cell.cluster.cloud for cell in this.matrix.cells}:
-            if missing := this.config.clouds[cloud].preflight():
-                raise ConfigurationError(f"cloud {cloud} cannot be used here:\n  " + "\n  ".join(missing))
-        out = Path(this.settings.out)
-        _clear(out)
+        # All that may be wrong with what was asked for comes before anything is made, or removed.
+        _preflight(this)
+        kubernetes = refs.resolve_kubernetes(this.config, this.matrix)
+        resolved = refs.resolve(this.config, this.matrix)
+        self._output = Output(Path(this.settings.out), given=bool(config.getoption("--crosscloud-out")))
+        self._output.clear()
         store = open_store()
-        refs, failed = _resolve(this)
-        kubernetes = {
-            name: _resolve_kubernetes(this, name)
-            for name in dict.fromkeys(cluster.kubernetes for cluster in this.matrix.clusters)
-        }
-        run_id = context.create(store, this.settings, refs, kubernetes)
+        run_id = context.create(store, this.settings, resolved.refs, kubernetes)
         # Workers inherit it, and so do their children: the reaper finds all of them by it.
         os.environ[RUN_VARIABLE] = run_id
         self._run = run = this.open(run_id)
         self._reaper = reaper.start(store, run_id)
         self._start_registry(run)
-        for result in failed:
-            store.record(run_id, result)
+        for target, failure in resolved.failures.items():
+            store.record(
+                run_id, StageResult(StageName.BUILD, target, Status.FAILED, started=time.time(), failure=failure)
+            )
         config.pluginmanager.register(scheduler.ControllerPlugin(run.directory), "crosscloud-scheduler")
-        self._watcher = Watcher(run, config)
+        reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+        if reporter and config.get_verbosity() <= 0:
+            # Whole lines about stages, instead of file names, dots and percentages between them.
+            reporter.showfspath = False
+            reporter._show_progress_info = False
+        self._watcher = Watcher(run, this.terminal, color=bool(reporter and reporter.hasmarkup))
         self._watcher.start()
 
     def _start_registry(self, run: Run) -> None:
@@ -159,15 +159,28 @@ class Controller:
             release_cluster(run, cluster.id)
         if self._watcher:
             self._watcher.stop()
-        if self._reaper:
-            write = self._watcher.write_line if self._watcher else lambda text: None
-            self._problems += self._reaper.finish(write)
         run.store.finish_run(run.id)
-        self._report(run)
+        # Beside each other: neither a slow destroy nor an impatient user keeps the reports from being written.
+        reports = threading.Thread(target=self._report, args=(run,), name="crosscloud-reports")
+        reports.start()
+        try:
+            self._problems += self._end_reaper()
+        finally:
+            reports.join()
+        if self._output:
+            self._output.release()
         # Nothing is green that did not run, whatever the tests made of it.
         red = any(result.status != Status.SUCCESS for result in run.store.results(run.id).values())
         if session.exitstatus == pytest.ExitCode.OK and (red or self._problems):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _end_reaper(self) -> list[str]:
+        if not self._reaper:
+            return []
+        try:
+            return self._reaper.finish(self._watcher.write_line if self._watcher else lambda text: None)
+        except CrosscloudError as error:
+            return [str(error)]
 
     def _report(self, run: Run) -> None:
         summary = run.summary()
@@ -191,69 +204,19 @@ class Controller:
         )
         for line in _kept(self._run):
             terminalreporter.write_line(line, yellow=True)
-        for problem in (*self._session.plugins.problems, *self._notes, *self._problems):
+        for problem in (*self._session.config.problems, *self._notes, *self._problems):
             terminalreporter.write_line(str(problem), yellow=True)
 
 
-class Watcher(threading.Thread):
-    """Follows the store, shows each change and tells the event hooks about it."""
-
-    def __init__(self, run: Run, config: pytest.Config) -> None:
-        super().__init__(name="crosscloud-watcher", daemon=True)
-        self._run = run
-        self._fd = config.stash[terminal_fd]
-        reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
-        if reporter and config.get_verbosity() <= 0:
-            # Whole lines about stages, instead of file names, dots and percentages between them.
-            reporter.showfspath = False
-            reporter._show_progress_info = False
-        self._live = Live(self.write_line, color=bool(reporter and reporter.hasmarkup))
-        self._stopping = threading.Event()
-        self._told: set[str] = set()
-
-    def run(self) -> None:
-        store = self._run.store
-        self._live.header(self._run.summary())
-        seen = 0
-        while True:
-            last = self._stopping.wait(_INTERVAL)
-            changes = store.changes(self._run.id, seen)
-            if changes:
-                seen = changes[-1][0]
-            self._live.update([result for _, result in changes], time.time())
-            for _, result in changes:
-                self._tell(result)
-            if last:
-                store.close()
-                return
-
-    def stop(self) -> None:
-        """Show what is left to show, and end."""
-        self._stopping.set()
-        self.join(10)
-
-    def write_line(self, line: str) -> None:
-        """Print a whole line, past pytest's capture; in one write, so that it is not torn."""
-        with suppress(OSError):  # the terminal may be gone
-            os.write(self._fd, f"{line}\n".encode())
-
-    def _tell(self, result: StageResult) -> None:
-        hook = self._run.plugins.hook
-        if result.status == Status.RUNNING:
-            if result.key in self._told:
-                return  # progress, not a start
-            self._told.add(result.key)
-            self._call(hook.crosscloud_stage_started, result)
-            return
-        if result.started is not None and result.key not in self._told:  # it began and ended between two looks
-            self._call(hook.crosscloud_stage_started, replace(result, status=Status.RUNNING, seconds=0.0, failure=None))
-        self._call(hook.crosscloud_stage_finished, result)
-
-    def _call(self, hook: Callable[..., object], result: StageResult) -> None:
+def _preflight(session: Session) -> None:
+    """:raises ConfigurationError: a cloud of the matrix cannot be used here."""
+    for name in {cell.cluster.cloud: None for cell in session.matrix.cells}:
         try:
-            hook(run=self._run.id, result=result)
+            missing = session.config.clouds[name].preflight()
         except Exception as error:
-            self.write_line(f"a plugin's hook raised {type(error).__name__}: {error}")
+            missing = [f"its preflight raised {type(error).__name__}: {error}"]
+        if missing:
+            raise ConfigurationError(f"cloud {name} cannot be used here:\n  " + "\n  ".join(missing))
 
 
 def _exit(number: int, _frame: object) -> None:
@@ -294,54 +257,3 @@ def _kept(run: Run) -> list[str]:
         for resource in run.store.resources(run.id)
         if resource.state == "kept" and resource.kind == "cluster"
     ]
-
-
-def _resolve(session: Session) -> tuple[dict[str, Ref], list[StageResult]]:
-    """What every ref is today, asked side by side; and a failed Build for each that cannot be resolved.
-
-    :raises ConfigurationError: a ref that was given on the command line does not exist.
-    """
-    refs: dict[str, Ref] = {}
-    failed: list[StageResult] = []
-    wrong: list[str] = []
-    builds = session.matrix.builds
-    with ThreadPoolExecutor(max_workers=16) as pool:
-        projects = session.config.projects
-        futures = [
-            pool.submit(projects[build.project].build.resolve, projects[build.project], build.ref) for build in builds
-        ]
-    for build, future in zip(builds, futures, strict=True):
-        try:
-            refs[build.id] = future.result()
-        except StageError as error:
-            if error.error_class == "configuration" and build.ref not in ("stable", "head"):
-                wrong.append(str(error))
-            refs[build.id] = Ref(build.ref, build.ref)
-            failed.append(_failed_build(build.id, error.failure()))
-        except CrosscloudError as error:
-            refs[build.id] = Ref(build.ref, build.ref)
-            failed.append(_failed_build(build.id, Failure("configuration", error.message, error.remedy)))
-    if wrong:
-        raise ConfigurationError("\n".join(wrong))
-    return refs, failed
-
-
-def _resolve_kubernetes(session: Session, name: str) -> Ref:
-    """:raises ConfigurationError: there is no such version, or it cannot be found out."""
-    try:
-        return session.config.resolve_kubernetes(name)
-    except StageError as error:
-        raise ConfigurationError(error.message, remedy=error.remedy) from None
-
-
-def _failed_build(target: str, failure: Failure) -> StageResult:
-    return StageResult(StageName.BUILD, target, Status.FAILED, started=time.time(), failure=failure)
-
-
-def _clear(out: Path) -> None:
-    """Remove what the last run wrote; Allure's history stays, it is meant to grow."""
-    for name in ("builds", "clusters", "cells", "allure-results", "allure"):
-        shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("results.json", "index.html"):
-        (out / name).unlink(missing_ok=True)
-    out.mkdir(parents=True, exist_ok=True)

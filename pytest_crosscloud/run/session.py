@@ -29,11 +29,13 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 class Session:
     """What the command line selects, in this process.
 
+    :param terminal: file descriptor of the standard output that pytest was started with.
     :raises ConfigurationError: an option, a file or a name is wrong.
     """
 
-    def __init__(self, pytest_config: pytest.Config) -> None:
+    def __init__(self, pytest_config: pytest.Config, terminal: int) -> None:
         self.pytest_config = pytest_config
+        self.terminal = terminal
         option = pytest_config.getoption
         rootdir = pytest_config.rootpath
         conftests = [
@@ -57,9 +59,11 @@ class Session:
             rootdir=str(rootdir),
             out=str(rootdir / (option("--crosscloud-out") or "reports/out")),
             registry=option("--registry") or "",
+            repeat=tuple(
+                f"{name}={value}" for name in ("--crosscloud-config", "--registry") if (value := option(name))
+            ),
             keep_failed=seconds(keep) if keep else None,
             plugins=self.plugins.sources(),
-            config=str(Path(given).resolve()) if given else "",
         )
         self.run: Run | None = None
 

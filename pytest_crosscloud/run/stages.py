@@ -52,12 +52,21 @@ Make = Callable[[StageContext], Outcome]
 Target = BuildTarget | ClusterTarget | Cell
 
 
+#: Seconds for the console output of a cluster that did not come up.
+_CONSOLE = 30.0
+
+#: Seconds between two lines of progress that reach the store: each is a transaction.
+_PROGRESS = 0.2
+
+
 class StageFailed(CrosscloudError):
     """A stage of this run failed, now or earlier; ``result`` is what the store holds."""
 
     def __init__(self, result: StageResult) -> None:
-        assert result.failure
-        super().__init__(f"{result.key}: {result.failure.message}", remedy=result.failure.remedy)
+        failure = result.failure
+        super().__init__(
+            f"{result.key}: {failure.message if failure else result.status}", remedy=failure.remedy if failure else ""
+        )
         self.result = result
 
 
@@ -115,8 +124,8 @@ class Engine:
             )
             try:
                 cluster: Cluster = self._hook.crosscloud_provision(request=request)
-            except BaseException:
-                request.cloud.console(request, stage.directory)
+            except Exception:
+                self._console(request)
                 raise
             self.run.store.set_resource(self.run.id, "cluster", request.name, "live")
             nodes = len(cluster.nodes) or 1
@@ -220,7 +229,7 @@ class Engine:
             run=run,
             directory=directory,
             deadline=time.monotonic() + self.run.config.timeout(stage, target),
-            on_progress=lambda text: store.progress(run, running, text),
+            on_progress=_Throttle(lambda text: store.progress(run, running, text)),
         )
         running = replace(running, log=str(context.log.relative_to(self.run.out)))
         store.record(run, running)
@@ -229,10 +238,10 @@ class Engine:
         except StageError as error:
             context.write(str(error))
             result = replace(running, status=Status.FAILED, failure=error.failure(), data=error.data)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             store.record(run, replace(running, status=Status.CANCELLED, seconds=time.time() - started))
             raise
-        except Exception as error:
+        except BaseException as error:  # pytest.skip in a hook is not even an Exception
             # A defect of a plugin or of ours: the traceback goes to the stage's log, the person gets the gist.
             context.write(traceback.format_exc())
             failed = StageError(f"{type(error).__name__}: {error}", remedy=f"traceback in {running.log}")
@@ -264,6 +273,14 @@ class Engine:
             for stage in (StageName.DEPLOY, StageName.E2E):
                 self._not_applicable(stage, cell.id, failed.result)
             raise NotApplicable(stage_key(StageName.DEPLOY, cell.id), failed.result) from None
+
+    def _console(self, request: ProvisionRequest) -> None:
+        """Collect the nodes' console output. The stage's own time may be over, and this must not hide its failure."""
+        late = replace(request, stage=replace(request.stage, deadline=time.monotonic() + _CONSOLE))
+        try:
+            request.cloud.console(late, request.stage.directory)
+        except Exception as error:
+            request.stage.write(f"the console output could not be collected: {type(error).__name__}: {error}")
 
     def _not_applicable(self, stage: StageName, target: str, upstream: StageResult) -> None:
         if self.run.store.result(self.run.id, stage, target) is None:
@@ -349,6 +366,21 @@ def provision_request(spec: Mapping[str, Any], plugins: Plugins, stage: StageCon
         registries=tuple(spec["registries"]),
         stage=stage,
     )
+
+
+class _Throttle:
+    """Passes on what is said. What differs from the last by its numbers only is passed on now and then."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._next = 0.0
+        self._shape = ""
+
+    def __call__(self, text: str) -> None:
+        now, shape = time.monotonic(), re.sub(r"\d+", "0", text)
+        if shape != self._shape or now >= self._next:
+            self._shape, self._next = shape, now + _PROGRESS
+            self._say(text)
 
 
 def _e2e_failure(result: E2EResult) -> StageError:

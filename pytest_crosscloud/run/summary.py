@@ -28,6 +28,7 @@ class CloudInfo:
 
     name: str
     display_name: str
+    arch: str = "amd64"  #: what it takes without ``--arch``
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class RunSummary:
         arguments = [f"--clouds={cell.cluster.cloud}", f"--projects={cell.build.project}", f"--refs={cell.build.ref}"]
         if cell.cluster.kubernetes != "stable":
             arguments.append(f"--kubernetes={cell.cluster.kubernetes}")
-        if cell.build.arch != "amd64":
+        if cell.build.arch != next((cloud.arch for cloud in self.clouds if cloud.name == cell.cluster.cloud), ""):
             arguments.append(f"--arch={cell.build.arch}")
         return shlex.join(["pytest", *arguments, *self.options])
 

@@ -43,6 +43,8 @@ def stage(context, what):
 @dataclasses.dataclass(frozen=True)
 class Build:
     def resolve(self, project, ref):
+        if ref == "defect":
+            raise ValueError("a defect of the plugin")
         if ref == "nonsense":
             raise StageError(f"{{project.name}} has no ref {{ref!r}}", error_class=ErrorClass.CONFIGURATION)
         return Ref(ref, {{"stable": "v1.0.0", "head": "v1.1.0-rc1"}}.get(ref, ref))
@@ -55,6 +57,14 @@ class Build:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stand(Cloud):
+    def preflight(self):
+        if (HERE / "preflight").exists():
+            raise ValueError("a defect of the cloud")
+        return []
+    def console(self, request, target):
+        if (HERE / "console").exists():
+            raise ValueError("no console")
+        (target / "console.txt").write_text("the console")
     def provision(self, request):
         stage(request.stage, f"provision {{self.name}}")
         kubeconfig = request.directory / "kubeconfig"
@@ -112,9 +122,9 @@ class Rootdir:
     def make(self, stage: str, how: str) -> None:
         (self.path / stage.replace(" ", "-")).write_text(how)
 
-    def run(self, *arguments: str) -> pytest.RunResult:
+    def run(self, *arguments: str, registry: str = "registry.test") -> pytest.RunResult:
         """pytest in a process of its own; the registry is one that is given, so that none is started."""
-        return self.pytester.runpytest_subprocess("--registry=registry.test", *arguments, timeout=120)
+        return self.pytester.runpytest_subprocess(f"--registry={registry}", *arguments, timeout=120)
 
     def ledger(self, start: str = "") -> list[str]:
         path = self.path / "ledger"

@@ -222,6 +222,104 @@ def test_a_plugin_that_raises_is_named_and_the_others_go_on(rootdir: Rootdir) ->
     result.stdout.fnmatch_lines(["*projects/broken.py*no_such_module*"])
 
 
+def test_what_was_is_not_lost_by_a_mistake(rootdir: Rootdir) -> None:
+    """A wrong option comes before anything is removed."""
+    assert rootdir.run("--clouds=here", "--projects=demo", "--refs=stable").ret == 0
+    before = (rootdir.out / "results.json").read_text()
+    assert rootdir.run("--clouds=here", "--projects=demo", "--refs=nonsense").ret == 4
+    assert (rootdir.out / "results.json").read_text() == before
+    assert (rootdir.out / "builds" / "demo-stable" / "release.env").exists()
+
+
+def test_a_folder_of_somebody_else_is_not_cleared(rootdir: Rootdir) -> None:
+    (rootdir.path / "builds").mkdir()
+    (rootdir.path / "builds" / "precious").touch()
+    result = rootdir.run("--clouds=here", "--projects=demo", "--refs=stable", "--crosscloud-out=.")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*files that are not a run's*"])
+    assert (rootdir.path / "builds" / "precious").exists()
+
+
+def test_two_runs_do_not_report_into_one_folder(rootdir: Rootdir) -> None:
+    rootdir.make("e2e demo-stable-here", "hang")
+    command = [sys.executable, "-m", "pytest", "--registry=registry.test", "--clouds=here", "--projects=demo"]
+    with subprocess.Popen([*command, "--refs=stable"], stdout=subprocess.PIPE, start_new_session=True) as first:
+        _wait_for(lambda: rootdir.ledger("hang"), "e2e stage")
+        second = rootdir.run("--clouds=here", "--projects=demo", "--refs=stable")
+        other = rootdir.run("--clouds=there", "--projects=demo", "--refs=stable", "--crosscloud-out=other")
+        os.killpg(first.pid, signal.SIGINT)
+        first.communicate(timeout=60)
+    assert second.ret == 4
+    second.stderr.fnmatch_lines(["*another run reports into*", "*--crosscloud-out*"])
+    assert other.ret == 0
+
+
+def test_a_ref_that_cannot_be_resolved_is_a_failed_build(rootdir: Rootdir) -> None:
+    result = rootdir.run("--clouds=here", "--projects=demo", "--refs=stable,defect")
+    assert result.ret == 1
+    assert statuses(rootdir)["demo-stable-here"] == GREEN
+    assert statuses(rootdir)["demo-defect-here"]["build"] == "failed"
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_a_preflight_that_raises_is_no_traceback(rootdir: Rootdir) -> None:
+    rootdir.make("preflight", "")
+    result = rootdir.run("--clouds=here", "--projects=demo", "--refs=stable")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*cloud here cannot be used here*", "*a defect of the cloud*"])
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
+def test_a_registry_that_is_not_installed_is_no_traceback(rootdir: Rootdir, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = rootdir.path / "tools"
+    tools.mkdir()
+    (tools / "git").symlink_to("/usr/bin/git")
+    monkeypatch.setenv("PATH", str(tools))
+    result = rootdir.run("--clouds=here", "--projects=demo", "--refs=stable", registry="")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*docker-registry is not installed*", "*apt-get install*"])
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
+def test_console_output_is_evidence_and_hides_no_cause(rootdir: Rootdir) -> None:
+    rootdir.make("provision here", "fail")
+    rootdir.make("provision there", "fail")
+    rootdir.run("--clouds=here", "--projects=demo", "--refs=stable")
+    assert (rootdir.out / "clusters" / "here" / "console.txt").read_text() == "the console"
+    rootdir.make("console", "")
+    rootdir.run("--clouds=there", "--projects=demo", "--refs=stable")
+    error = results(rootdir)["demo-stable-there"]["stages"]["provision"]["error"]
+    assert "provision there went wrong" in error["message"]
+
+
+def test_the_closest_mark_counts_and_unknown_keywords_do_not_pass(rootdir: Rootdir) -> None:
+    rootdir.pytester.makepyfile(
+        test_marks="""
+        import pytest
+        pytestmark = pytest.mark.crosscloud(clouds="here")
+        @pytest.mark.crosscloud(clouds="there")
+        def test_own(cluster): assert cluster.cloud == "there"
+        def test_module(cluster): assert cluster.cloud == "here"
+        """,
+        test_unknown="""
+        import pytest
+        @pytest.mark.crosscloud(cloud="there")
+        def test_own(cluster): pass
+        """,
+    )
+    select = ("--clouds=here,there", "--projects=demo", "--refs=stable")
+    rootdir.run(*select, "test_marks.py").assert_outcomes(passed=2)
+    result = rootdir.run(*select, "test_unknown.py")
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*pytest.mark.crosscloud takes over=, projects=, clouds=*"])
+
+
+def test_an_empty_selection_is_not_no_selection(rootdir: Rootdir) -> None:
+    result = rootdir.run("--projects=")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*--projects names nothing*"])
+
+
 def _wait_for(condition: Callable[[], object], what: str) -> None:
     limit = time.monotonic() + 60
     while not condition():

@@ -1,0 +1,48 @@
+"""The folder that a run reports into: one run at a time, and nothing in it that is not a run's."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..errors import ConfigurationError
+
+#: Says that the folder is ours to clear.
+_MARKER = ".crosscloud"
+
+#: What a run writes. Allure's history stays: it is meant to grow.
+_FOLDERS = ("builds", "clusters", "cells", "allure-results", "allure")
+_FILES = ("results.json", "index.html", "allure.log")
+
+
+class Output:
+    """Holds the folder until ``release``, or the end of this process.
+
+    :param given: whether somebody named it; the default folder is ours in any case.
+    :raises ConfigurationError: another run reports there now, or it holds what is somebody else's.
+    """
+
+    def __init__(self, out: Path, *, given: bool) -> None:
+        self._out = out
+        if given and out.is_dir() and not (out / _MARKER).exists() and any(out.iterdir()):
+            raise ConfigurationError(f"{out} has files that are not a run's", remedy="name a new or an empty folder")
+        out.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(out / _MARKER)
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise ConfigurationError(
+                f"another run reports into {out}", remedy="wait for it, or give this one --crosscloud-out=DIR"
+            ) from None
+
+    def clear(self) -> None:
+        """Remove what the last run wrote."""
+        for name in _FOLDERS:
+            shutil.rmtree(self._out / name, ignore_errors=True)
+        for name in _FILES:
+            (self._out / name).unlink(missing_ok=True)
+
+    def release(self) -> None:
+        self._lock.release()

@@ -1,0 +1,75 @@
+"""Follows the store while a run goes on: shows each change of a stage, and tells the event hooks about it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from ..model import StageResult, Status
+from ..report.terminal import Live
+from .context import Run
+
+#: Seconds between two looks at the store.
+_INTERVAL = 0.2
+
+
+class Watcher(threading.Thread):
+    """:param terminal: file descriptor to print on, past pytest's capture."""
+
+    def __init__(self, run: Run, terminal: int, *, color: bool) -> None:
+        super().__init__(name="crosscloud-watcher", daemon=True)
+        self._run = run
+        self._terminal = terminal
+        self._live = Live(self.write_line, color=color)
+        self._stopping = threading.Event()
+        self._told: set[str] = set()
+        self._seen = 0
+
+    def run(self) -> None:
+        self._live.header(self._run.summary())
+        last = False
+        while not last:
+            last = self._stopping.wait(_INTERVAL)
+            try:
+                self._look()
+            except Exception as error:  # what is shown must not depend on one bad look
+                self.write_line(f"the run cannot be shown at the moment: {type(error).__name__}: {error}")
+        self._run.store.close()
+
+    def stop(self) -> None:
+        """Show what is left to show, and end."""
+        self._stopping.set()
+        self.join(10)
+
+    def write_line(self, line: str) -> None:
+        """Print a whole line, in one write, so that it is not torn."""
+        with suppress(OSError):  # the terminal may be gone
+            os.write(self._terminal, f"{line}\n".encode())
+
+    def _look(self) -> None:
+        changes = self._run.store.changes(self._run.id, self._seen)
+        self._live.update([result for _, result in changes], time.time())
+        for number, result in changes:
+            self._seen = number
+            self._tell(result)
+
+    def _tell(self, result: StageResult) -> None:
+        hook = self._run.plugins.hook
+        if result.status == Status.RUNNING:
+            if result.key not in self._told:  # otherwise it is progress, not a start
+                self._told.add(result.key)
+                self._call(hook.crosscloud_stage_started, result)
+            return
+        if result.started is not None and result.key not in self._told:  # it began and ended between two looks
+            self._call(hook.crosscloud_stage_started, replace(result, status=Status.RUNNING, seconds=0.0, failure=None))
+        self._call(hook.crosscloud_stage_finished, result)
+
+    def _call(self, hook: Callable[..., object], result: StageResult) -> None:
+        try:
+            hook(run=self._run.id, result=result)
+        except Exception as error:
+            self.write_line(f"a plugin's hook raised {type(error).__name__}: {error}")
