@@ -91,17 +91,8 @@ def start(store: Store, run: str) -> Reaper:
     :raises CrosscloudError: it did not come up.
     """
     ours, its = socket.socketpair()
-    path = log(run)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with its, path.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pytest_crosscloud.run.reaper_process", store.address, run, str(Process.current())],
-            stdin=its.fileno(),
-            stdout=output,
-            stderr=output,
-            env={**os.environ, REAPER_VARIABLE: run},
-            start_new_session=True,
-        )
+    with its:
+        process = _process(store, run, str(Process.current()), stdin=its.fileno())
     ours.settimeout(_START)
     try:
         hello = ours.recv(64).decode()
@@ -112,8 +103,32 @@ def start(store: Store, run: str) -> Reaper:
         ours.close()
         process.kill()
         process.wait()
-        raise CrosscloudError(f"the reaper of run {run} did not start", remedy=f"its log: {path}")
+        raise CrosscloudError(f"the reaper of run {run} did not start", remedy=f"its log: {log(run)}")
     return Reaper(store, run, ours, int(hello))
+
+
+def adopt(store: Store, run: str) -> None:
+    """Start a reaper for a run that is over and has none any more: it destroys what the run left, and ends.
+
+    A process of its own: it outlives the caller, and is found, as whatever it starts, by the run that it ends.
+
+    :raises OSError: no process can be started.
+    """
+    _process(store, run).wait(_START)  # it parts from us by a fork
+
+
+def _process(store: Store, run: str, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    path = log(run)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pytest_crosscloud.run.reaper_process", store.address, run, *arguments],
+            stdin=stdin,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, REAPER_VARIABLE: run},
+            start_new_session=True,
+        )
 
 
 def log(run: str) -> Path:

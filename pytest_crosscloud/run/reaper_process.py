@@ -2,6 +2,8 @@
 
 While pytest lives, what is marked ``released`` is destroyed. When pytest is gone (it says so, or its end of the
 socket closes, however it died) the run's processes are ended and the rest is destroyed.
+
+A run whose pytest and reaper are both dead gets another such process from the next run's reaper (``reaper.adopt``).
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ import select
 import signal
 import socket
 import sys
-import threading
 import time
 from contextlib import suppress
 
+from ..declared import describe
 from . import reaper
 from .destroy import Destruction, Owner, left
+from .leases import Lease
 from .processes import Process
 from .standing import Standing, standing
 from .store import Store, open_store
@@ -27,15 +30,8 @@ _INTERVAL = 0.2
 
 def main(address: str, run: str, controller: str) -> None:
     """The reaper itself; its standard input is a socket to the controller."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # A handler, for SIG_IGN would be inherited: what we start must still end when it is told to.
-        signal.signal(number, lambda number, frame: _log(f"{signal.Signals(number).name}: staying"))
     connection = socket.socket(fileno=os.dup(0))
-    if os.fork():
-        os._exit(0)  # init adopts the reaper: what ends pytest's process tree does not end it
-    os.setsid()
-    store = open_store(address)
-    lease = reaper.acquire(store, run)
+    store, lease = _begin(address, run)
     if lease is None:
         sys.exit(f"run {run} has a reaper already")
     connection.sendall(f"{os.getpid()}\n".encode())
@@ -45,7 +41,7 @@ def main(address: str, run: str, controller: str) -> None:
     teller = _Teller(connection)
     destruction = Destruction(store, Owner(record), teller.say)
     with reaper.hold(store, lease):
-        threading.Thread(target=_adopt, args=(store.address,), name="adopt", daemon=True).start()
+        _adopt_others(store)
         _watch(store, run, connection, gone, destruction)
         teller.is_listening = _said_finish(connection)
         _log("the run is over" if teller.is_listening else "pytest is gone")
@@ -53,6 +49,28 @@ def main(address: str, run: str, controller: str) -> None:
     connection.close()
     os.close(0)
     _wait_for_kept(store, run)
+
+
+def adopt(address: str, run: str) -> None:
+    """The reaper of a run that is over, and that has none any more."""
+    store, lease = _begin(address, run)
+    if lease:  # else another was faster
+        _log(f"run {run} was left behind")
+        with reaper.hold(store, lease):
+            reaper.destroy_run(store, run, _log)
+        _wait_for_kept(store, run)
+
+
+def _begin(address: str, run: str) -> tuple[Store, Lease | None]:
+    """Leave those who started us, and take the run's lease."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A handler, for SIG_IGN would be inherited: what we start must still end when it is told to.
+        signal.signal(number, lambda number, frame: _log(f"{signal.Signals(number).name}: staying"))
+    if os.fork():
+        os._exit(0)  # init adopts the reaper: what ends pytest's process tree does not end it
+    os.setsid()
+    store = open_store(address)
+    return store, reaper.acquire(store, run)
 
 
 def _watch(store: Store, run: str, connection: socket.socket, controller: Process, destruction: Destruction) -> None:
@@ -68,15 +86,15 @@ def _watch(store: Store, run: str, connection: socket.socket, controller: Proces
                 destruction.add(resource)
 
 
-def _adopt(address: str) -> None:
-    """Destroy what earlier runs left behind when even their reapers were killed."""
-    store = open_store(address)
+def _adopt_others(store: Store) -> None:
+    """Have those runs ended that nobody owns. What goes wrong with one is no reason to leave ours or another."""
     for run in store.runs():
-        if standing(store, run) == Standing.ORPHANED and (lease := reaper.acquire(store, run.id)):
-            _log(f"run {run.id} was left behind")
-            with reaper.hold(store, lease):
-                reaper.destroy_run(store, run.id, _log)
-    store.close()
+        try:
+            if standing(store, run) == Standing.ORPHANED:
+                _log(f"run {run.id} was left behind: its destruction is in {reaper.log(run.id)}")
+                reaper.adopt(store, run.id)
+        except Exception as error:
+            _log(f"run {run.id} cannot be ended: {describe(error)}")
 
 
 def _said_finish(connection: socket.socket) -> bool:
@@ -112,11 +130,12 @@ def _wait_for_kept(store: Store, run: str) -> None:
     Without the store there is nobody left to wait for.
     """
     while store.exists() and (kept := [item for item in store.resources(run) if item.state == "kept"]):
-        time.sleep(min(max(0.0, min(resource.expires or 0 for resource in kept) - time.time()), 60.0))
+        # At least a second: what has expired stays for as long as another process destroys it.
+        time.sleep(min(max(1.0, min(resource.expires or 0 for resource in kept) - time.time()), 60.0))
         if left(store, run) and (lease := reaper.acquire(store, run)):
             with reaper.hold(store, lease):
                 reaper.destroy_run(store, run, _log)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:]) if len(sys.argv) > 3 else adopt(*sys.argv[1:])

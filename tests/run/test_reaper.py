@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.model import StageResult, Status
-from pytest_crosscloud.run import processes, reaper
+from pytest_crosscloud.run import processes, reaper, reaper_process
 from pytest_crosscloud.run.processes import Process
-from pytest_crosscloud.run.store import Resource
+from pytest_crosscloud.run.store import Resource, RunRecord
 from pytest_crosscloud.stage import RESOURCE_VARIABLE, RUN_VARIABLE
 
 from .standin import World, eventually, sleeper
@@ -117,6 +119,61 @@ def test_the_next_run_ends_what_no_reaper_could(world: World) -> None:
     mine = reaper.start(world.store, other)
     eventually(lambda: world.is_gone(run), "the other run's reaper")
     assert mine.finish(lambda text: None) == []
+
+
+@pytest.fixture
+def dead() -> int:
+    """A pid that no process has."""
+    child = subprocess.Popen(["true"])
+    child.wait()
+    return child.pid
+
+
+def test_what_was_left_is_destroyed_by_a_process_of_its_own(world: World, dead: int) -> None:
+    left, other = world.new_run(dead), world.new_run()
+    world.create_cluster(left, "left")
+    (world.root / "fail-left").write_text("1")
+    mine = reaper.start(world.store, other)
+    eventually(lambda: world.attempts("left"), "the first attempt")
+
+    adopted = processes.of_reaper(left)
+    assert adopted and not set(adopted) & set(processes.of_reaper(other)), "each run's reaper is known by its run"
+    assert mine.finish(lambda text: None) == []
+
+    eventually(lambda: world.is_gone(left), "the end of what was left, though the run that found it is over")
+
+
+def test_a_bad_record_keeps_no_other_run_from_being_ended(world: World, dead: int) -> None:
+    bad = "bad"
+    world.store.create_run(RunRecord(bad, time.time() - 60, None, dead, {}))
+    world.store.put_resource(Resource(bad, "cluster", "strange", "live", {}))
+    left, other = world.new_run(dead), world.new_run()
+    world.create_cluster(left, "left")
+    mine = reaper.start(world.store, other)
+    try:
+        eventually(lambda: world.is_gone(left), "the other's end", 15)
+        assert mine.finish(lambda text: None) == []
+    finally:
+        for process in processes.of_reaper(bad):
+            processes.send(process, signal.SIGKILL)
+
+
+def test_who_waits_for_another_that_destroys_does_not_spin(
+    world: World, dead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = world.new_run(dead)
+    world.create_cluster(run, "kept", state="kept", expires=time.time() - 1)
+    assert reaper.acquire(world.store, run), "this process is the one that destroys"
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            world.store.set_resource(run, "cluster", "kept", "destroyed")
+
+    monkeypatch.setattr(reaper_process, "time", SimpleNamespace(sleep=sleep, time=time.time))
+    reaper_process._wait_for_kept(world.store, run)
+    assert len(pauses) == 3 and min(pauses) >= 1
 
 
 def test_what_is_kept_outlives_the_run_until_it_expires(world: World) -> None:
