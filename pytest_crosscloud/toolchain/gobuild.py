@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import StageError
 from ..model import ErrorClass
 from ..stage import Completed, StageContext
 from .tools import tool
+
+#: Lines of a failed build that its error shows.
+_LINES = 20
+
+#: What go, its compiler and its linker say of a package, and of what is wrong with it.
+_ERROR = re.compile(
+    r"^# |\.(go|s|mod|sum):\d+(:\d+)?: |undefined\b|not defined|^(\S*/)?(link|compile|asm): |^go: |^\t(have|want) "
+)
 
 
 def go(
@@ -80,5 +89,18 @@ def go_build(
     if done.code != 0:
         # What else was being compiled meanwhile says nothing about the failure.
         lines = [line for line in done.errors.splitlines() if line not in packages]
-        reason = "\n".join(line for line in lines[-20:] if not line.startswith("go: downloading "))
+        reason = gist([line for line in lines if not line.startswith("go: downloading ")])
         raise StageError(f"{stage.key}: {prefix}go build exited with {done.code}: {reason}", error_class=error_class)
+
+
+def gist(lines: Sequence[str]) -> str:
+    """The lines of a failed ``go build`` that say why: errors, with the package that they are in, if there are any.
+
+    The linker prints its usage after some errors: 50 lines that the last ones of its output would be.
+    """
+    telling = [line for line in lines if _ERROR.search(line)]
+    if any(not line.startswith("# ") for line in telling):
+        return "\n".join(telling[:_LINES])
+    if len(lines) > _LINES:
+        return "\n".join([*lines[: _LINES // 2], "…", *lines[-_LINES // 2 :]])
+    return "\n".join(lines)

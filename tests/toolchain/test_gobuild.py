@@ -10,7 +10,7 @@ import pytest
 from pytest_crosscloud.errors import StageError
 from pytest_crosscloud.model import ErrorClass
 from pytest_crosscloud.stage import StageContext
-from pytest_crosscloud.toolchain.gobuild import go, go_build
+from pytest_crosscloud.toolchain.gobuild import gist, go, go_build
 from pytest_crosscloud.toolchain.pins import host_arch
 
 
@@ -57,6 +57,34 @@ def test_code_that_does_not_compile_is_the_product_s_fault(module: Path, stage: 
     with pytest.raises(StageError, match=r"(?m)^one/one\.go:3:22: undefined: nothing$") as caught:
         go_build(stage, module, ".", tmp_path / "greet", arch=host_arch())
     assert caught.value.error_class == ErrorClass.PRODUCT
+
+
+def test_a_linkers_usage_does_not_hide_what_it_complains_of(module: Path, stage: StageContext, tmp_path: Path) -> None:
+    with pytest.raises(StageError) as caught:
+        go_build(stage, module, ".", tmp_path / "greet", arch=host_arch(), ldflags="-nosuch")
+    assert caught.value.message.endswith("\n".join(("# example.org/greet", "flag provided but not defined: -nosuch")))
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (["# a/b", "main.main: relocation target main.x not defined", "note"], [0, 1]),
+        (["# a/b", "ld/link: -X flag requires argument", *["usage"] * 50], [0, 1]),
+        (["go: updates to go.mod needed", "advice"], [0]),
+        (
+            ["# a/b", "b/b.go:3:22: undefined: x", "\thave (int)", "# a/c", "c/c.go:1:1: expected 'package'"],
+            [0, 1, 3, 4],
+        ),
+        (["no words that we know", "second"], [0, 1]),
+    ],
+)
+def test_the_lines_that_say_why_are_shown(said: list[str], shown: list[int]) -> None:
+    assert gist(said).splitlines() == [said[index] for index in shown]
+
+
+def test_of_a_failure_without_known_words_the_first_and_the_last_lines_are_shown() -> None:
+    shown = gist([f"line {number}" for number in range(100)]).splitlines()
+    assert (shown[0], shown[9:12], shown[-1]) == ("line 0", ["line 9", "…", "line 90"], "line 99")
 
 
 def test_a_workspace_around_it_does_not_matter(module: Path, stage: StageContext, tmp_path: Path) -> None:
