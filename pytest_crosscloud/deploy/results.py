@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ..model import TestCounts
+from ..redact import redact
 
 #: Bytes that the collector's archive may have unpacked: more than its own limit means that it is not its archive.
 _UNPACKED_LIMIT = 16 << 20
@@ -48,7 +49,7 @@ def notes(log: str) -> list[str]:
 
 
 def unpack(log: str, directory: Path) -> list[Path]:
-    """Write the files in a collector's log below ``directory``; return them in the order of their names.
+    """Write the files in a collector's log below ``directory``, text redacted; return them in the order of their names.
 
     :raises BadResults: the archive is cut short or broken.
     """
@@ -70,11 +71,20 @@ def unpack(log: str, directory: Path) -> list[Path]:
                     continue
                 target = directory / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content.read())
+                target.write_bytes(_redacted(content.read()))
                 written.append(target)
     except (ValueError, OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise BadResults(f"the results cannot be unpacked: {error}") from error
     return sorted(written)
+
+
+def _redacted(content: bytes) -> bytes:
+    """A text without secrets; what is no text stays as it is."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return content
+    return redact(text).encode()
 
 
 def find_junit(files: list[Path]) -> Path | None:
@@ -144,7 +154,7 @@ class _Reader:
             self.junit.failed += 1
             said = (self._message or self._body).strip().split("\n")[0][:_MESSAGE]
             if len(self.junit.failures) < _FAILURES:
-                self.junit.failures.append(f"{self._case}: {said}" if said else self._case)
+                self.junit.failures.append(redact(f"{self._case}: {said}" if said else self._case))
         elif self._outcome == "skipped":
             self.junit.skipped += 1
         else:

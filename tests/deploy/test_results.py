@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_crosscloud import redact
 from pytest_crosscloud.deploy import results
 
 
@@ -42,6 +43,40 @@ def test_files_come_back_as_they_were(tmp_path: Path) -> None:
         "more/data": bytes(range(256)),
     }
     assert results.notes(log) == ["big.bin left out"]
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(redact, "_known", {"hunter2hunter2"})
+    return "hunter2hunter2"
+
+
+def test_files_of_text_are_redacted_and_others_stay_as_they_were(tmp_path: Path, secret: str) -> None:
+    binary = b"\xff\xfe" + secret.encode()
+    config = f'{{"token": "{"x" * 20}", "other": "{secret}"}}'.encode()
+
+    files = results.unpack(log_of({"a.json": config, "b.bin": binary, "c.txt": "Größe\r\n".encode()}), tmp_path)
+
+    assert [file.read_bytes() for file in files] == [
+        b'{"token": "[redacted]", "other": "[redacted]"}',
+        binary,
+        "Größe\r\n".encode(),
+    ]
+
+
+def test_a_key_that_is_cut_off_does_not_spoil_the_junit_file(tmp_path: Path) -> None:
+    junit = b"<testsuite><testcase name='a'><failure>-----BEGIN PRIVATE KEY-----\nMHcC</failure></testcase></testsuite>"
+    (file,) = results.unpack(log_of({"junit.xml": junit}), tmp_path)
+
+    assert results.read_junit(file.read_bytes()).failures == ["a: [redacted]"]
+
+
+def test_failures_are_redacted(secret: str) -> None:
+    report = results.read_junit(
+        f"<testsuite><testcase name='a {secret}'><failure message='is {secret}'/></testcase></testsuite>".encode()
+    )
+
+    assert report.failures == ["a [redacted]: is [redacted]"]
 
 
 def test_nothing_is_written_outside_of_the_directory(tmp_path: Path) -> None:
