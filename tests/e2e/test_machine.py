@@ -82,9 +82,14 @@ def inside(name: str, *argv: str, check: bool = True) -> str:
 
 def await_boot(name: str) -> str:
     """The machine's state once it has finished to boot, in systemd's word."""
-    return inside(name, "timeout", str(50 * PATIENCE), "systemctl", "is-system-running", "--wait", check=False).split(
-        "\n"
-    )[0]
+    limit = time.monotonic() + 50 * PATIENCE
+    while True:
+        # --wait waits for the state, but not for the bus over which it asks.
+        state = inside(name, "timeout", str(50 * PATIENCE), "systemctl", "is-system-running", "--wait", check=False)
+        if "Failed to connect to bus" not in state:
+            return state.split("\n")[0]
+        assert time.monotonic() < limit, state
+        time.sleep(0.02)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
