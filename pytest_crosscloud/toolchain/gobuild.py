@@ -16,6 +16,8 @@ _LINES = 20
 
 #: What go, its compiler and its linker say of a package, and of what is wrong with it.
 _ERROR = re.compile(
+    r"^# |\.(go|s|mod|sum):\d+(:\d+)?: |undefined\b|not defined|^\t(have|want) |^go: |^(\S*/)?(link|compile|asm): "
+)
     r"^# |\.(go|s|mod|sum):\d+(:\d+)?: |undefined\b|not defined|^(\S*/)?(link|compile|asm): |^go: |^\t(have|want) "
 )
 
