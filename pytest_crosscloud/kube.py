@@ -87,13 +87,6 @@ class Api:
         """:raises ApiError: with status 409 if it exists."""
         return self._json("POST", path, {}, body)
 
-    def patch(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Apply a JSON merge patch (RFC 7386).
-
-        :raises ApiError: it was refused.
-        """
-        return self._json("PATCH", path, {}, body)
-
     def delete(self, path: str) -> None:
         """Ask for removal; what is not there is removed.
 
@@ -138,7 +131,7 @@ class Api:
     ) -> urllib3.HTTPResponse:
         headers = {"Accept": accept}
         if body is not None:
-            headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
+            headers["Content-Type"] = "application/json"
         arguments = self._client.param_serialize(
             method,
             path,

@@ -28,6 +28,9 @@ PROJECT_LABEL = "crosscloud-project"
 #: Seconds of the stage that Helm leaves us, to say why the release is not ready.
 _MARGIN = 3.0
 
+#: Seconds that Kubernetes gets to empty and remove a namespace.
+_REMOVAL = 60.0
+
 #: Lines of a pod's log that go into a failure's message.
 _LOG_LINES = 15
 
@@ -54,17 +57,33 @@ def deploy(request: DeployRequest) -> Release:
 def remove(kubeconfig: str, namespace: str, release: str, stage: StageContext) -> None:
     """Take the release out of a cluster that stays: its objects outside the namespace too, then the namespace.
 
-    What is not there is removed. Does not wait until the namespace is gone.
+    What is not there is removed, and a namespace without the label of the stage's run is somebody else's: it was
+    there before the release, which was refused. Waits until the namespace is gone.
 
-    :raises CrosscloudError: Helm or the API refused.
+    :raises CrosscloudError: Helm or the API refused, or the namespace is still there after a minute.
     """
+    api, path = Api(kubeconfig), f"/api/v1/namespaces/{namespace}"
+    if (_labels(api, path) or {}).get(RUN_LABEL) != stage.run:
+        return
     helm = Helm(str(tool("helm", stage)), kubeconfig, stage.run)
     command = helm.text("uninstall", release, "--namespace", namespace, "--ignore-not-found")
     try:
         asyncio.run(asyncio.wait_for(command, stage.remaining()))
     except HelmError as error:
         raise StageError(f"release {release} cannot be removed: {error}") from error
-    Api(kubeconfig).delete(f"/api/v1/namespaces/{namespace}")
+    api.delete(path)
+    gone = f"namespace {namespace} to be gone"
+    stage.wait_until(lambda: _labels(api, path) is None, gone, timeout=_REMOVAL, interval=0.2)
+
+
+def _labels(api: Api, path: str) -> dict[str, str] | None:
+    """The labels of an object; None if there is none."""
+    try:
+        return api.get(path)["metadata"].get("labels") or {}
+    except ApiError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return None
+        raise
 
 
 def find_chart(name: str) -> str:
@@ -115,22 +134,19 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 
 def _create_namespace(api: Api, request: DeployRequest) -> None:
-    """Make the cell's namespace; one that an earlier run left is taken over, anybody else's is not touched."""
+    """Make the cell's namespace. Its name carries the run's id, so one that is there is somebody else's."""
     labels = {RUN_LABEL: request.stage.run, PROJECT_LABEL: request.project.name}
     metadata = {"name": request.namespace, "labels": labels}
-    path = f"/api/v1/namespaces/{request.namespace}"
     try:
         api.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     except ApiError as error:
         if error.status != HTTPStatus.CONFLICT:
             raise StageError(f"namespace {request.namespace} cannot be made: {error}") from error
-        if RUN_LABEL not in (api.get(path)["metadata"].get("labels") or {}):
-            raise StageError(
-                f"namespace {request.namespace} exists, and pytest-crosscloud did not make it",
-                remedy="remove or rename it, or use another cluster",
-                error_class=ErrorClass.CONFIGURATION,
-            ) from None
-        api.patch(path, {"metadata": {"labels": labels}})
+        raise StageError(
+            f"namespace {request.namespace} exists, and this run did not make it",
+            remedy="remove or rename it, or use another cluster",
+            error_class=ErrorClass.CONFIGURATION,
+        ) from None
 
 
 async def _install(request: DeployRequest, helm: Helm, api: Api, chart: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ class FakeApi:
         self.answers: dict[str, tuple[int, Any]] = {}  #: fixed answers by path, before anything else
         self.logs: dict[tuple[str, str], str] = {}  #: by pod and container
         self.on_create: list[Any] = []  #: called with the path and body of what a client creates
+        self.on_delete: Callable[[str], None] | None = None  #: called instead of removing what a client deletes
         self.requests: list[str] = []
         self.changed = threading.Condition()
         self._events: list[tuple[str, str, dict[str, Any]]] = []
@@ -125,21 +126,21 @@ def serve(api: FakeApi, directory: Path) -> Iterator[str]:
                     self._answer(200, log)
             elif path in api.objects:
                 self._answer(200, api.objects[path])
+            elif path.startswith("/api/v1/namespaces/") and path.count("/") == 4:
+                self._answer(404, {"message": "not found"})
             else:
                 self._answer(*api.list(path))
 
         def do_POST(self) -> None:
             self._answer(*api.create(self.path, self._body()))
 
-        def do_PATCH(self) -> None:
-            item = api.objects[self.path]
-            item["metadata"]["labels"].update(self._body()["metadata"]["labels"])
-            self._answer(200, api.put(self.path, item))
-
         def do_DELETE(self) -> None:
             path = self.path.partition("?")[0]
             if path not in api.objects:
                 self._answer(404, {"message": "not found"})
+            elif api.on_delete:
+                api.on_delete(path)
+                self._answer(200, {})
             else:
                 api.remove(path)
                 self._answer(200, {})

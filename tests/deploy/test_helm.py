@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 from pytest_crosscloud.build.go import GoProgram
 from pytest_crosscloud.deploy import helm
 from pytest_crosscloud.errors import DeadlineExceeded, StageError
-from pytest_crosscloud.model import Artifacts, DeployRequest, ErrorClass, Project, Ref
+from pytest_crosscloud.model import Artifacts, Cluster, DeployRequest, ErrorClass, Project, Ref
+from pytest_crosscloud.stage import StageContext
 from tests.deploy.conftest import pin
 from tests.deploy.fake_api import FakeApi
 from tests.deploy.test_pods import NOT_FOUND, pod
@@ -129,21 +131,66 @@ def test_a_namespace_of_somebody_else_is_not_touched(
     kept = play_helm("true")
     fake.put("/api/v1/namespaces/cell", {"metadata": {"name": "cell", "labels": {"team": "a"}}})
 
-    with pytest.raises(StageError, match="did not make it"):
+    with pytest.raises(StageError, match="this run did not make it"):
         helm.deploy(request_for(chart))
 
     assert not list(kept.iterdir())
 
 
-def test_a_namespace_of_an_earlier_run_is_taken_over(
-    request_for: Requests, chart: Path, play_helm: Callable[[str], Path], fake: FakeApi
+NAMESPACE = "/api/v1/namespaces/cell"
+
+
+def test_removal_waits_until_the_namespace_is_gone(
+    cluster: Cluster, stage: StageContext, play_helm: Callable[[str], Path], fake: FakeApi
 ) -> None:
-    play_helm(f"echo '{json.dumps(RELEASED)}'")
-    fake.put("/api/v1/namespaces/cell", {"metadata": {"name": "cell", "labels": {helm.RUN_LABEL: "old"}}})
+    kept = play_helm("true")
+    fake.put(NAMESPACE, {"metadata": {"name": "cell", "labels": {helm.RUN_LABEL: "7f3a"}}})
+    asked: list[int] = []
 
-    helm.deploy(request_for(chart))
+    def delete(path: str) -> None:
+        asked.append(len(fake.requests))
+        threading.Thread(target=go_away).start()
 
-    assert fake.objects["/api/v1/namespaces/cell"]["metadata"]["labels"][helm.RUN_LABEL] == "7f3a"
+    def go_away() -> None:  # once it was looked for in vain
+        with fake.changed:
+            fake.changed.wait_for(lambda: len(fake.requests) > asked[0] + 1, 10)
+        fake.remove(NAMESPACE)
+
+    fake.on_delete = delete
+    helm.remove(cluster.kubeconfig, "cell", "dns-stable", stage)
+
+    assert (kept / "arguments").read_text().startswith("uninstall dns-stable --namespace cell")
+    assert NAMESPACE not in fake.objects
+    helm.remove(cluster.kubeconfig, "cell", "dns-stable", stage)  # again: nothing to do
+
+
+def test_a_namespace_that_does_not_go_is_said(
+    cluster: Cluster,
+    stage: StageContext,
+    play_helm: Callable[[str], Path],
+    fake: FakeApi,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(helm, "_REMOVAL", 0.0)
+    play_helm("true")
+    fake.put(NAMESPACE, {"metadata": {"name": "cell", "labels": {helm.RUN_LABEL: "7f3a"}}})
+    fake.on_delete = lambda path: None
+
+    with pytest.raises(DeadlineExceeded, match="waiting for namespace cell to be gone"):
+        helm.remove(cluster.kubeconfig, "cell", "dns-stable", stage)
+
+
+@pytest.mark.parametrize("labels", [{}, {"team": "a"}, {helm.RUN_LABEL: "other"}])
+def test_a_namespace_that_the_run_did_not_make_is_not_removed(
+    cluster: Cluster, stage: StageContext, play_helm: Callable[[str], Path], fake: FakeApi, labels: dict[str, str]
+) -> None:
+    kept = play_helm("true")
+    fake.put(NAMESPACE, {"metadata": {"name": "cell", "labels": labels}})
+
+    helm.remove(cluster.kubeconfig, "cell", "dns-stable", stage)
+
+    assert NAMESPACE in fake.objects
+    assert not list(kept.iterdir())
 
 
 def test_a_chart_is_found_here_before_it_is_found_among_the_bundled(
