@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import selectors
-import signal
+import select
 import subprocess
 import tempfile
 import time
@@ -15,21 +14,18 @@ from pathlib import Path
 from .errors import DeadlineExceeded, StageError
 from .model import ErrorClass
 from .redact import redact
+from .run.processes import GRACE as GRACE
+from .run.processes import RESOURCE_VARIABLE as RESOURCE_VARIABLE
+from .run.processes import RUN_VARIABLE as RUN_VARIABLE
+from .run.processes import end_all, of_group
 
-#: Every process of a run carries it, so that the reaper finds them after a ``kill -9``.
-RUN_VARIABLE = "CROSSCLOUD_RUN"
-
-#: Set for a process that is itself a recorded resource (a registry, a machine), to ``kind/name``: the resource's
-#: destroyer ends it, not the reaper's search, and keeping the resource keeps it.
-RESOURCE_VARIABLE = "CROSSCLOUD_RESOURCE"
-
-#: Seconds between SIGTERM and SIGKILL to a process group whose time is over.
-GRACE = 5.0
+#: Seconds between two looks at what a program has written.
+INTERVAL = 0.05
 
 
 @dataclass(frozen=True)
 class Completed:
-    """A program that ended: exit code and both streams' text (redacted, lines in the order they came)."""
+    """A program that ended: exit code and both streams' text (lines in the order they came; redacted if logged)."""
 
     argv: tuple[str, ...]
     code: int
@@ -108,19 +104,27 @@ class StageContext:
         stdin: str | None = None,
         on_line: Callable[[str], None] | None = None,
         check: bool = True,
+        log: bool = True,
         error_class: ErrorClass = ErrorClass.INFRASTRUCTURE,
     ) -> Completed:
         """Run a program to its end, within the stage's deadline, in a process group of its own.
 
-        Each line goes to the stage's log and to ``on_line`` as it comes (redacted). ``env`` is added to this
-        process's environment. Whatever ends the wait early (deadline, Ctrl-C) ends the process group.
+        Each line goes to the stage's log and to ``on_line`` as it comes (redacted); without ``log`` it is kept from
+        the log and not redacted, for output that is a secret. ``env`` is added to this process's environment.
+        However the wait ends (also by the deadline or Ctrl-C), the process group ends with it, within seconds, or
+        as soon as Terraform has written down what it made: see ``run.processes.end_all``.
 
         :raises DeadlineExceeded: the stage's time was over.
         :raises StageError: the program is not there; or it failed, unless ``check`` is False.
         """
         self.write("$ " + " ".join(argv))
-        # A file, not a pipe: neither side ever waits for the other to read.
-        with tempfile.TemporaryFile() as given:
+        # Files, not pipes: neither side waits for the other, what a program leaves running holds nothing up, and when
+        # this process is killed the program can go on writing: terraform would die of it, and forget what it has made.
+        with (
+            tempfile.TemporaryFile() as given,
+            tempfile.TemporaryFile() as output,
+            tempfile.TemporaryFile() as errors,
+        ):
             given.write((stdin or "").encode())
             given.seek(0)
             try:
@@ -129,8 +133,8 @@ class StageContext:
                     cwd=cwd,
                     env={**os.environ, **(env or {}), RUN_VARIABLE: self.run},
                     stdin=given,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
+                    stdout=output,
+                    stderr=errors,
                     start_new_session=True,
                 )
             except FileNotFoundError as error:
@@ -139,68 +143,60 @@ class StageContext:
                     remedy="crosscloud setup installs what is missing",
                     error_class=ErrorClass.CONFIGURATION,
                 ) from error
-        try:
-            output, errors = self._stream(process, on_line)
-            code = process.wait(self.remaining())
-        except subprocess.TimeoutExpired:
-            raise self._expired() from None
-        finally:
-            end_process_group(process)
-        completed = Completed(tuple(argv), code, output, errors)
+            try:
+                texts = self._follow(process, (output.fileno(), errors.fileno()), on_line, log)
+            finally:
+                # Only then is the leader reaped: as long as it is not, no other group gets its number.
+                end_all(lambda: of_group(process.pid))
+                process.poll()
+        code = process.wait()
+        completed = Completed(tuple(argv), code, *texts)
         if check and code != 0:
             raise StageError(
-                f"{self.key}: {Path(argv[0]).name} exited with {code}: {completed.tail}", error_class=error_class
+                f"{self.key}: {Path(argv[0]).name} exited with {code}: {redact(completed.tail)}",
+                error_class=error_class,
             )
         return completed
 
-    def _stream(self, process: subprocess.Popen[bytes], on_line: Callable[[str], None] | None) -> tuple[str, str]:
-        assert process.stdout and process.stderr
-        texts: dict[int, list[str]] = {process.stdout.fileno(): [], process.stderr.fileno(): []}
-        partial = dict.fromkeys(texts, b"")
+    def _follow(
+        self,
+        process: subprocess.Popen[bytes],
+        files: tuple[int, int],
+        on_line: Callable[[str], None] | None,
+        keep: bool,
+    ) -> tuple[str, str]:
+        """Read what the program writes to the files, until it has ended."""
+        texts: dict[int, list[str]] = {fd: [] for fd in files}
+        partial = dict.fromkeys(files, b"")
+        position = dict.fromkeys(files, 0)
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with selectors.DefaultSelector() as selector, self.log.open("a", encoding="utf-8") as log:
+        with self.log.open("a", encoding="utf-8") as log, os.fdopen(os.pidfd_open(process.pid), "rb", 0) as leader:
 
             def take(fd: int, raw: bytes) -> None:
-                line = redact(raw.decode(errors="replace"))
+                line = raw.decode(errors="replace")
+                if keep:
+                    line = redact(line)
+                    log.write(line + "\n")
+                    log.flush()
                 texts[fd].append(line)
-                log.write(line + "\n")
-                log.flush()
                 if on_line:
                     on_line(line)
 
-            for fd in texts:
-                selector.register(fd, selectors.EVENT_READ)
-            while selector.get_map():
-                for key, _ in selector.select(self.remaining()):
-                    chunk = os.read(key.fd, 65536)
-                    *lines, partial[key.fd] = (partial[key.fd] + chunk).split(b"\n")
-                    for line in lines:
-                        take(key.fd, line)
-                    if not chunk:
-                        if partial[key.fd]:
-                            take(key.fd, partial[key.fd])
-                        selector.unregister(key.fd)
-        output, errors = ("\n".join(lines) for lines in texts.values())
+            poll = select.poll()
+            poll.register(leader, select.POLLIN)
+            ended = False
+            while not ended:
+                ended = bool(poll.poll(min(INTERVAL, self.remaining()) * 1000))
+                for fd in files:
+                    size = os.fstat(fd).st_size
+                    # The position of the file itself is the program's.
+                    while position[fd] < size and (chunk := os.pread(fd, 65536, position[fd])):
+                        position[fd] += len(chunk)
+                        *lines, partial[fd] = (partial[fd] + chunk).split(b"\n")
+                        for line in lines:
+                            take(fd, line)
+            for fd, rest in partial.items():
+                if rest:
+                    take(fd, rest)
+        output, errors = ("\n".join(texts[fd]) for fd in files)
         return output, errors
-
-
-def end_process_group(process: subprocess.Popen[bytes]) -> None:
-    """End a child that leads its own session, and whatever it started: SIGTERM, a grace, SIGKILL."""
-    if process.poll() is None:
-        _signal(process.pid, signal.SIGTERM)
-        try:
-            process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            _signal(process.pid, signal.SIGKILL)
-            process.wait()
-    _signal(process.pid, signal.SIGKILL)  # members of the group that outlived their leader
-    for stream in (process.stdout, process.stderr):
-        if stream:
-            stream.close()
-
-
-def _signal(group: int, number: signal.Signals) -> None:
-    try:
-        os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        return

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_crosscloud.errors import DeadlineExceeded, StageError
+from pytest_crosscloud.run import processes
 from pytest_crosscloud.stage import RUN_VARIABLE, StageContext
 
 
@@ -76,6 +77,90 @@ def test_interrupt_ends_the_process_group(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) != 0
     assert _gone(int((tmp_path / "pid").read_text()))
+
+
+def test_what_a_program_leaves_running_neither_holds_it_up_nor_stays(stage: StageContext, tmp_path: Path) -> None:
+    completed = stage.command(["sh", "-c", f"sleep 600 & echo $! > {tmp_path}/pid; echo done"])
+    assert (completed.code, completed.output) == (0, "done")
+    assert _gone(int((tmp_path / "pid").read_text()))
+
+
+def test_output_that_is_a_secret_is_neither_logged_nor_changed(stage: StageContext) -> None:
+    completed = stage.command(["echo", "password: 0123456789abcdef0123"], log=False)
+    assert completed.output == "password: 0123456789abcdef0123"
+    assert completed.output not in stage.log.read_text().replace("$ echo", "")
+    with pytest.raises(StageError) as error:
+        stage.command(["sh", "-c", "cat; exit 1"], stdin="password: 0123456789abcdef0123", log=False)
+    assert "0123456789abcdef" not in error.value.message
+
+
+#: Stands in for Terraform: it has a provider, and when it is asked to stop, it writes its state before it ends that.
+TERRAFORM = """
+import signal, subprocess, sys, time
+from pathlib import Path
+provider = subprocess.Popen(["sleep", "600"])
+def stop(*args):
+    with open("asked", "a") as asked:
+        asked.write("once\\n")
+    print("stopping", flush=True)
+    time.sleep(0.5)
+    Path("state").write_text("dead" if provider.poll() else "alive")
+    provider.kill()
+    sys.exit(1)
+signal.signal(signal.SIGTERM, stop)
+Path("provider").write_text(str(provider.pid))
+print("ready", flush=True)
+while True:
+    time.sleep(0.1)
+    print("still creating", flush=True)
+"""
+
+
+@pytest.fixture
+def terraform(tmp_path: Path) -> list[str]:
+    (tmp_path / "terraform").symlink_to(sys.executable)
+    return [str(tmp_path / "terraform"), "-c", TERRAFORM]
+
+
+def test_a_deadline_lets_terraform_write_its_state_before_its_providers_end(
+    stage: StageContext, terraform: list[str], tmp_path: Path
+) -> None:
+    def expire(line: str) -> None:
+        stage.deadline = time.monotonic()
+
+    with pytest.raises(DeadlineExceeded):
+        stage.command(terraform, cwd=tmp_path, on_line=expire)
+    assert (tmp_path / "state").read_text() == "alive"
+    assert (tmp_path / "asked").read_text() == "once\n"
+    assert _gone(int((tmp_path / "provider").read_text()))
+
+
+def test_terraform_outlives_a_killed_worker_until_the_reaper_asks_it(terraform: list[str], tmp_path: Path) -> None:
+    script = (
+        "import sys, pathlib\n"
+        "from pytest_crosscloud.stage import StageContext\n"
+        "here = pathlib.Path(sys.argv[1])\n"
+        "stage = StageContext(key='provision x', run=sys.argv[2], directory=here)\n"
+        "stage.command(sys.argv[3:], cwd=here, on_line=lambda line: print(line, flush=True))\n"
+    )
+    run = f"test{os.getpid()}"
+    argv = [sys.executable, "-c", script, str(tmp_path), run, *terraform]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout and worker.stdout.readline() == b"ready\n"
+        worker.kill()
+    writes = stage_output(tmp_path)
+    limit = time.monotonic() + 10
+    while stage_output(tmp_path) == writes and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert processes.end_all(lambda: processes.of_run(run)) == []
+    assert (tmp_path / "state").read_text() == "alive"
+    assert _gone(int((tmp_path / "provider").read_text()))
+
+
+def stage_output(directory: Path) -> int:
+    """How far the stand-in's output is: its file is nobody's but its own now."""
+    provider = int((directory / "provider").read_text())
+    return Path(f"/proc/{provider}/fd/1").stat().st_size
 
 
 def test_wait_until_polls_and_names_what_it_waits_for(stage: StageContext) -> None:

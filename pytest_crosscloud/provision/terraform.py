@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,13 +88,9 @@ class Terraform:
         from python_terraform import IsFlagged
 
         argv = self._lines.generate_cmd_string("output", json=IsFlagged)
-        completed = subprocess.run(
-            argv, cwd=self.directory, capture_output=True, text=True, timeout=self.stage.remaining(), check=False
-        )
-        if completed.returncode != 0:
-            raise StageError(f"terraform output: {completed.stderr.strip()}")
+        completed = self.stage.command(argv, cwd=self.directory, log=False)
         # Terraform may warn about its own configuration before the JSON.
-        _, brace, rest = completed.stdout.partition("{")
+        _, brace, rest = completed.output.partition("{")
         return {name: output["value"] for name, output in json.loads(brace + rest).items()}
 
     def _run(

@@ -17,7 +17,12 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
-from ..stage import RESOURCE_VARIABLE, RUN_VARIABLE
+#: Every process of a run carries it, so that the reaper finds them after a ``kill -9``.
+RUN_VARIABLE = "CROSSCLOUD_RUN"
+
+#: Set for a process that is itself a recorded resource (a registry, a machine), to ``kind/name``: the resource's
+#: destroyer ends it, not the reaper's search, and keeping the resource keeps it.
+RESOURCE_VARIABLE = "CROSSCLOUD_RESOURCE"
 
 #: In the environment of a run's reaper and of what that starts, with the run's id: the run's other processes end first.
 REAPER_VARIABLE = "CROSSCLOUD_REAPER"
@@ -26,6 +31,10 @@ REAPER_VARIABLE = "CROSSCLOUD_REAPER"
 GRACE = 3.0
 TERRAFORM_GRACE = 60.0
 _TERRAFORM = {"terraform", "tofu"}
+
+#: In Terraform's working directory, with its pid and start: it has had its SIGTERM. At a second one, from whomever, it
+#: gives up at once and loses what it is creating.
+_ASKED = ".crosscloud-asked-{0.pid}-{0.start}"
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,12 @@ def of_resource(run: str, resource: str) -> list[Process]:
     return _search(lambda variables: wanted <= set(variables))
 
 
+def of_group(group: int) -> list[Process]:
+    """The members of a process group."""
+    members = (pid for pid in _pids() if (stat := _stat(pid)) and stat.group == group)
+    return [process for process in map(Process.of, members) if process]
+
+
 def of_reaper(run: str) -> list[Process]:
     """The run's reaper, if that is another process than this, and what it started."""
     return _search(lambda variables: f"{REAPER_VARIABLE}={run}".encode() in variables)
@@ -111,7 +126,8 @@ def started_at(pid: int) -> float | None:
 def end_all(find: Callable[[], Iterable[Process]], grace: float = GRACE) -> list[Process]:
     """End all that ``find`` finds, also what those start meanwhile: SIGTERM, a grace, SIGKILL.
 
-    What Terraform started is left to Terraform as long as that has time.
+    What Terraform started is left to Terraform as long as that has time. Terraform itself is asked once, also when
+    whoever asked it was killed over it and another comes to end it.
 
     :returns: those that are still there, which is none but for processes the kernel holds on to.
     """
@@ -125,7 +141,8 @@ def end_all(find: Callable[[], Iterable[Process]], grace: float = GRACE) -> list
         shielded = [process for process in processes if _has_ancestor(process.pid, terraform)]
         for process in processes:
             if process not in asked and process not in shielded:
-                send(process, signal.SIGTERM)
+                if process.pid not in terraform or _is_first_to_ask(process):
+                    send(process, signal.SIGTERM)
                 asked.add(process)
         _wait([process for process in processes if process not in shielded], 0.2)
     limit = time.monotonic() + grace
@@ -134,6 +151,16 @@ def end_all(find: Callable[[], Iterable[Process]], grace: float = GRACE) -> list
             send(process, signal.SIGKILL)
         _wait(processes, 0.2)
     return list(find())
+
+
+def _is_first_to_ask(terraform: Process) -> bool:
+    try:
+        Path(f"/proc/{terraform.pid}/cwd", _ASKED.format(terraform)).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError:  # it is gone; or its directory is, and with it the state that it could lose
+        pass
+    return True
 
 
 def send(process: Process, number: signal.Signals) -> bool:
@@ -188,6 +215,7 @@ class _Stat:
     name: str
     state: str
     parent: int
+    group: int
     start: int
 
 
@@ -199,7 +227,7 @@ def _stat(pid: int) -> _Stat | None:
     # The name stands in parentheses and may itself contain anything, also parentheses and spaces.
     head, _, tail = text.rpartition(")")
     fields = tail.split()
-    return _Stat(head.partition("(")[2], fields[0], int(fields[1]), int(fields[19]))
+    return _Stat(head.partition("(")[2], fields[0], int(fields[1]), int(fields[2]), int(fields[19]))
 
 
 def _name(pid: int) -> str:

@@ -3,16 +3,18 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_crosscloud.errors import StageError
+from pytest_crosscloud.errors import DeadlineExceeded, StageError
 from pytest_crosscloud.model import ErrorClass, ProvisionRequest, Ref
 from pytest_crosscloud.provision import cluster
 from pytest_crosscloud.provision.terraform import VARIABLES_FILE, Diagnostic, Terraform, TerraformCloud, progress
 from pytest_crosscloud.stage import StageContext
+from pytest_crosscloud.toolchain import tools
 
 #: A root module with the common variables, whose "cloud" is a file beside the state.
 MODULE = """
@@ -135,8 +137,10 @@ def test_destroys_after_a_kill_before_anything_was_made(
         (terraform.directory / ".terraform").mkdir()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Terraform, "init", killed)
+    assert cloud.module
+    (cloud.module / "child.tf").write_text('module "child" { source = "./child" }\n')
     request = request_for(cloud, stage, tmp_path)
+    monkeypatch.setattr(Terraform, "init", killed)
     with pytest.raises(KeyboardInterrupt):
         cloud.provision(request)
     cloud.destroy(request)
@@ -181,6 +185,18 @@ def test_outputs_have_the_sensitive_ones_and_the_log_has_not(
     terraform.apply()
     assert terraform.output()["secret"] == "hidden text"
     assert "hidden text" not in stage.log.read_text()
+
+
+def test_reading_outputs_has_the_stages_deadline(
+    tmp_path: Path, stage: StageContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "terraform"
+    slow.write_text("#!/bin/sh\nsleep 600\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(tools, "tool", lambda *arguments: slow)
+    stage.deadline = time.monotonic() + 0.5
+    with pytest.raises(DeadlineExceeded):
+        Terraform(tmp_path, stage).output()
 
 
 def test_destroy_sends_no_force(tmp_path: Path, stage: StageContext) -> None:

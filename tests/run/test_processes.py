@@ -141,3 +141,36 @@ def test_what_terraform_started_is_left_to_terraform(start: Start, tmp_path: Pat
     eventually((tmp_path / "ready").exists, "the stand-in for terraform")
     assert processes.end_all(lambda: processes.of_run(RUN), grace=0.1) == []
     assert (tmp_path / "state").read_text() == "alive"
+
+
+def test_terraform_is_asked_once_also_by_the_next_who_comes_to_end_it(start: Start, tmp_path: Path) -> None:
+    """At the second signal it gives up what it is creating. Whoever sent the first may have been killed since."""
+    terraform = tmp_path / "terraform"
+    terraform.symlink_to(sys.executable)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, signal, time\n"
+        "from pathlib import Path\n"
+        "here = Path(__file__).parent\n"
+        "os.chdir(here)\n"
+        "signal.signal(signal.SIGTERM, lambda *args: print('asked', file=(here / 'asked').open('a')))\n"
+        "(here / 'ready').touch()\n"
+        "while not (here / 'created').exists(): time.sleep(0.05)\n"
+    )
+    start(str(terraform), str(script))
+    eventually((tmp_path / "ready").exists, "the stand-in for terraform")
+    first = "from pytest_crosscloud.run import processes; processes.end_all(lambda: processes.of_run({!r}))"
+    with subprocess.Popen([sys.executable, "-c", first.format(RUN)], env={**os.environ, RUN_VARIABLE: ""}) as asker:
+        eventually((tmp_path / "asked").exists, "the first signal")
+        asker.kill()
+    rounds = 0
+
+    def find() -> list[Process]:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 3:
+            (tmp_path / "created").touch()
+        return processes.of_run(RUN)
+
+    assert processes.end_all(find) == []
+    assert (tmp_path / "asked").read_text().splitlines() == ["asked"]
