@@ -7,11 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-
-# Tests decide, benchmarks measure: a loaded computer fails no test.
-settings.register_profile("crosscloud", deadline=None)
-settings.load_profile("crosscloud")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
