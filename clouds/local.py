@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_crosscloud import hookimpl, paths
+from pytest_crosscloud.errors import StageError
+from pytest_crosscloud.model import ErrorClass
 from pytest_crosscloud.provision.terraform import TerraformCloud
+from pytest_crosscloud.suggest import among
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,22 +23,20 @@ if TYPE_CHECKING:
     from pytest_crosscloud.toolchain.node import NodeBundle
 
 
-#: Imports the archive $2 into the containerd store of the disk $1, with a containerd that serves nothing else.
-_IMPORT = """
-mkdir -p "$1/var/lib/containerd"
-mount -t tmpfs tmpfs /run
-mkdir /run/containerd
-containerd --root "$1/var/lib/containerd" &
-until ctr version > /dev/null 2>&1; do kill -0 $!; sleep 0.1; done
-ctr --namespace k8s.io images import "$2"
-kill $!
-wait $! || true
-"""
+#: What a machine's disk holds when it starts, for the variable ``prepared``.
+PREPARED = ("nothing", "images", "cluster")
+
+SERVICE_CIDR = "10.96.0.0/16"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalCloud(TerraformCloud):
-    """terraform/local, with the node bundle and the prepared disk as files of this computer."""
+    """terraform/local, with the node bundle and the prepared disk as files of this computer.
+
+    Beside the module's own there is the variable ``prepared``: ``cluster`` (default) starts from a disk with the images
+    and what every new API server writes into etcd, ``images`` from one with the images alone, ``nothing`` from an
+    empty one.
+    """
 
     def preflight(self) -> list[str]:
         from pytest_crosscloud import machine
@@ -46,6 +48,8 @@ class LocalCloud(TerraformCloud):
         from pytest_crosscloud.toolchain.node import node_bundle
 
         bundle = node_bundle(request.kubernetes, request.arch, request.stage)
+        variables = {"service_cidr": SERVICE_CIDR, **super().module_variables(request)}
+        disk = prepared_disk(variables.pop("prepared", "cluster"), bundle, variables["service_cidr"], request.stage)
         return {
             "run": request.stage.run,
             "python": sys.executable,
@@ -55,8 +59,8 @@ class LocalCloud(TerraformCloud):
                 "images_url": bundle.images.as_uri(),
                 "pause_image": next(name for name in bundle.image_names if "/pause:" in name),
             },
-            "disk": str(prepared_disk(bundle, request.stage)),
-            **super().module_variables(request),
+            "disk": str(disk or ""),
+            **variables,
         }
 
     def destroy(self, request: ProvisionRequest) -> None:
@@ -75,23 +79,38 @@ class LocalCloud(TerraformCloud):
     def owned(self, run: str) -> list[str]:
         from pytest_crosscloud import machine
 
-        return machine.leftovers(run)
+        return machine.leftovers(run) if os.geteuid() == 0 else []  # nobody else can have made machines
+
+    def sweep(self, run: str) -> None:
+        from pytest_crosscloud import machine
+
+        machine.destroy_run(run)
 
 
-def prepared_disk(bundle: NodeBundle, stage: StageContext) -> Path:
-    """A disk whose containerd store holds the bundle's images, made once per bundle: machines clone it."""
+def prepared_disk(prepared: str, bundle: NodeBundle, service_cidr: str, stage: StageContext) -> Path | None:
+    """The disk that machines get a clone of, made once per bundle and range of Services; None: an empty one.
+
+    :raises StageError: ``prepared`` is not one of PREPARED (class configuration); or the disk could not be made.
+    """
     from filelock import FileLock
 
-    target = paths.cache("disks", bundle.fingerprint)
+    if prepared not in PREPARED:
+        raise StageError(f"prepared: {prepared!r}{among(prepared, PREPARED)}", error_class=ErrorClass.CONFIGURATION)
+    if prepared == "nothing":
+        return None
+    cidr = service_cidr if prepared == "cluster" else ""
+    target = paths.cache("disks", f"{bundle.fingerprint}-{cidr.replace('/', '_') or 'images'}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
         if not target.exists():
-            stage.progress("importing the node images, once")
+            stage.progress("preparing the machines' disk, once")
             partial = target.with_name(f"{target.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
-            # In namespaces of its own: whatever ends this, no containerd and no mount of it stays.
-            isolated = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-            stage.command([*isolated, "sh", "-euc", _IMPORT, "import", str(partial), str(bundle.images)])
+            isolated = ("unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc")
+            script = paths.data("terraform", "local", "prepare.sh")
+            stage.command(
+                [*isolated, *map(str, (script, partial, bundle.programs, bundle.images)), *([cidr] if cidr else [])]
+            )
             partial.rename(target)
     return target
 
@@ -103,4 +122,4 @@ def _console(name: str) -> str:
 
 @hookimpl
 def crosscloud_clouds() -> list[Cloud]:
-    return [LocalCloud(name="local", display_name="Local", order=10)]
+    return [LocalCloud(name="local", display_name="Local", order=10, is_default=True)]

@@ -139,7 +139,7 @@ def test_pods_on_different_nodes_talk_through_a_service(make_request: MakeReques
 
 
 def test_two_clusters_side_by_side(make_request: MakeRequest) -> None:
-    requests = [make_request("one"), make_request("two")]
+    requests = [make_request("one", prepared="cluster"), make_request("two", prepared="images")]
     with ThreadPoolExecutor() as pool:
         one, two = pool.map(lambda request: request.cloud.provision(request), requests)
     assert one.endpoint != two.endpoint
