@@ -18,8 +18,6 @@ _LINES = 20
 _ERROR = re.compile(
     r"^# |\.(go|s|mod|sum):\d+(:\d+)?: |undefined\b|not defined|^\t(have|want) |^go: |^(\S*/)?(link|compile|asm): "
 )
-    r"^# |\.(go|s|mod|sum):\d+(:\d+)?: |undefined\b|not defined|^(\S*/)?(link|compile|asm): |^go: |^\t(have|want) "
-)
 
 
 def go(
