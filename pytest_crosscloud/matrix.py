@@ -14,9 +14,6 @@ from .errors import ConfigurationError
 from .model import BuildTarget, Cell, Cloud, ClusterTarget, Project
 from .suggest import among
 
-#: Where projects are tried that somebody names without naming a cloud: the one cloud that needs no account.
-DEFAULT_CLOUD = "local"
-
 #: The two releases of cncf.ci's table.
 DEFAULT_REFS = "stable,head"
 
@@ -83,14 +80,15 @@ def select(
 ) -> Matrix:
     """The matrix of what was asked for. Each argument is a comma list, or None if the option was not given.
 
-    Without ``clouds``: all active ones; but just ``local`` if projects are named, since whoever tries a project does
-    not mean to pay for a cluster on every cloud. Without ``projects``: all active ones. Without ``refs``: stable and
-    head. Without ``arch``: the first that each cloud lists. A cloud or project that lacks an arch has no cell there.
+    Without ``clouds``: all active ones; but just the default one (``Cloud.is_default``) if projects are named, since
+    whoever tries a project does not mean to pay for a cluster on every cloud. Without ``projects``: all active ones.
+    Without ``refs``: stable and head. Without ``arch``: the first that each cloud lists. A cloud or project that lacks
+    an arch has no cell there.
 
     :raises ConfigurationError: a name that nobody declares, that is not active, or a selection without a cell.
     """
     if clouds is None and projects is not None:
-        clouds = DEFAULT_CLOUD
+        clouds = _default_cloud(config)
     errors: list[str] = []
     chosen_clouds = _chosen("cloud", clouds, config.clouds, config, errors)
     chosen_projects = _chosen("project", projects, config.projects, config, errors)
@@ -172,6 +170,13 @@ def _chosen(kind: str, text: str | None, known: Mapping[str, _Spec], config: Con
                 f" or set {kind}s.{name}.active to true: {config.deactivated[kind, name]} says it is not"
             )
     return [spec for name, spec in known.items() if name in names]
+
+
+def _default_cloud(config: Config) -> str:
+    for name, cloud in config.clouds.items():
+        if cloud.is_default:
+            return name
+    raise ConfigurationError("no cloud is the default", remedy="name some with --clouds; crosscloud list shows them")
 
 
 def _refs(option: str, text: str, errors: list[str]) -> list[str]:

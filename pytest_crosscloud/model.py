@@ -322,6 +322,7 @@ class Cloud:
     arch: tuple[str, ...] = ("amd64",)
     credentials: tuple[Credential, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)  #: defaults, below cross-cloud.yml's
+    is_default: bool = False  #: needs no account: projects that are named without a cloud are tried here
     provides_cluster: bool = True  #: False: the cluster is somebody else's (``existing``), nothing is destroyed
 
     @property
@@ -354,6 +355,9 @@ class Cloud:
     def owned(self, run: str) -> list[str]:
         """Names of the resources on this cloud that carry the run's tag, also without local state (optional)."""
         return []
+
+    def sweep(self, run: str) -> None:
+        """Destroy what ``owned`` names (optional). ``crosscloud clean --run`` asks for it, after ``destroy``."""
 
 
 @dataclass(frozen=True, kw_only=True)

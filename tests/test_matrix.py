@@ -25,7 +25,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     root = tmp_path_factory.mktemp("root")
     write_clouds(
         root / "clouds/all.py",
-        "name='local', order=1",
+        "name='local', order=1, is_default=True",
         "name='aws', order=2, arch=('amd64', 'arm64')",
         "name='azure', order=3, active=False",
     )
@@ -79,8 +79,18 @@ def test_defaults(config: Config) -> None:
     assert {cell.build.arch for cell in matrix.cells} == {"amd64"}
 
 
-def test_projects_alone_are_tried_on_the_local_cloud(config: Config) -> None:
+def test_projects_alone_are_tried_on_the_default_cloud(config: Config) -> None:
     assert ids(matrices.select(config, projects="coredns"))[1] == ["local"]
+    assert ids(matrices.select(_with_default(config, "aws"), projects="coredns"))[1] == ["aws"]
+
+
+def test_projects_alone_need_a_default_cloud(config: Config) -> None:
+    assert "no cloud is the default" in error(_with_default(config, ""), projects="coredns")
+
+
+def _with_default(config: Config, default: str) -> Config:
+    clouds = {name: replace(cloud, is_default=name == default) for name, cloud in config.clouds.items()}
+    return replace(config, clouds=clouds)
 
 
 def test_clouds_alone_take_every_active_project(config: Config) -> None:

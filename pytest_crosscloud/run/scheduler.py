@@ -8,9 +8,9 @@ idle and stays there until it is sent what really comes next. No worker ever hol
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence, Sized
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 from xdist.scheduler import LoadScheduling
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.workermanage import WorkerController
 
+    from ..matrix import Matrix
+
 #: Keys in ``workerinput``: the run's directory, where workers write the graph; whether they are sent idle.
 _GRAPH, _IDLE = "crosscloud_graph", "crosscloud_idle"
 
@@ -30,17 +32,6 @@ _MEMORY_PER_WORKER = 2**30
 
 #: Seconds of plain tests to send at a time: long against a message, short against a stage that becomes ready.
 _BATCH = 0.5
-
-
-class Matrix(Protocol):
-    """The part of a matrix that says how wide it is."""
-
-    @property
-    def builds(self) -> Sized: ...
-    @property
-    def clusters(self) -> Sized: ...
-    @property
-    def cells(self) -> Sized: ...
 
 
 def order(items: Sequence[pytest.Item]) -> list[pytest.Item]:

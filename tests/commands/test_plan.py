@@ -39,7 +39,7 @@ class Tests(Strategy):
 
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    write_clouds(tmp_path / "clouds/local.py", "name='local', variables={'workers': 2}")
+    write_clouds(tmp_path / "clouds/local.py", "name='local', is_default=True, variables={'workers': 2}")
     write_clouds(tmp_path / "clouds/mine.py", "name='mine', provides_cluster=False")
     (tmp_path / "projects").mkdir()
     (tmp_path / "projects/both.py").write_text(HEAD + PROJECTS)
@@ -63,6 +63,7 @@ def test_the_graph_with_what_is_cached(capsys: pytest.CaptureFixture[str]) -> No
         ["deploy", "one-stable-local", "after", "build one-stable, provision local"],
         ["deploy", "two-stable-local", "after", "build two-stable, provision local"],
         ["e2e", "one-stable-local", "after", "deploy one-stable-local"],
+        ["e2e", "two-stable-local", "after", "deploy two-stable-local (no e2e container: installed and ready)"],
     ]
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_crosscloud.matrix import Matrix
+from pytest_crosscloud.model import BuildTarget, Cell, ClusterTarget
 from pytest_crosscloud.run import scheduler
 
 #: A stand-in for the plugin: marks say what a test needs and makes. Each test writes when it began and ended.
@@ -302,13 +304,6 @@ def test_the_users_own_policy_is_respected(run_it: RunIt, dist: str) -> None:
     outcome.result.stdout.no_fnmatch_line("*GraphScheduler*")
 
 
-@dataclass(frozen=True)
-class Width:
-    builds: tuple[int, ...]
-    clusters: tuple[int, ...]
-    cells: tuple[int, ...]
-
-
 @pytest.mark.parametrize(
     ("builds", "clusters", "cells", "gigabytes", "expected"),
     [(2, 1, 2, 64, 3), (2, 3, 6, 64, 6), (2, 3, 6, 4, 4), (1, 1, 1, 0, 1), (0, 0, 0, 64, 1)],
@@ -318,7 +313,8 @@ def test_as_many_workers_as_the_matrix_is_wide_within_memory(
 ) -> None:
     monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
     monkeypatch.setattr(scheduler, "_available_memory", lambda: gigabytes * 2**30)
-    matrix = Width((0,) * builds, (0,) * clusters, (0,) * cells)
+    build, cluster = BuildTarget("p", "stable", "amd64", "b"), ClusterTarget("c", "stable", "amd64", "c")
+    matrix = Matrix((Cell(build, cluster, "b-c"),) * cells, (build,) * builds, (cluster,) * clusters)
     assert scheduler.auto_num_workers(matrix) == expected
     monkeypatch.setenv("PYTEST_XDIST_AUTO_NUM_WORKERS", "7")
     assert scheduler.auto_num_workers(matrix) is None
