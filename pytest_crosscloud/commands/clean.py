@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from .. import paths
 from ..errors import ConfigurationError
-from ..run import reaper
-from ..run.destroy import left
+from ..run import context, reaper, tagged
+from ..run.destroy import Owner, left
 from ..run.processes import Process, send
 from ..run.standing import Standing, is_running, standing
 from ..run.store import Resource, RunRecord, Store, open_store
-from . import table
+from . import loading, table
 
 #: Seconds for the reaper of a run that is told to end.
 _PATIENCE = 600.0
+
+#: Seconds that a run which owns nothing is remembered after its end.
+_REMEMBERED = 30 * 86400.0
 
 _HEADER = ("run", "started", "is", "kind", "name", "state", "")
 _STYLES = {"orphaned": "red", "running": "yellow", "ending": "yellow", "kept": "cyan", "failed": "red"}
@@ -33,8 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only list, destroy nothing")
     parser.add_argument("--yes", action="store_true", help="do not ask before a run that lives is ended")
     parser.add_argument("--json", action="store_true", help="for programs; what happens goes to standard error")
+    loading.add_arguments(parser)
     parser.epilog = (
         "Without --run or --all: what belongs to runs whose pytest and reaper are dead, and what was kept until now.\n"
+        "With them also what carries the run's tag on a cloud that can list it. --run takes a run that is not\n"
+        "recorded here, too: one of another computer.\n"
+        f"Without --run, runs that own nothing are forgotten {_REMEMBERED / 86400:.0f} days after their end,"
+        " with their directories.\n"
         "exit codes: 0 nothing is left of it, 1 something could not be destroyed"
     )
 
@@ -42,69 +53,122 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     store = open_store()
     try:
+        if args.run and store.run(args.run) is None:
+            return _clean_unknown(args)
         runs = _chosen(store, args)
         if args.dry_run:
-            _show(store, runs, as_json=args.json)
+            _show([_listed(store, run) for run in runs], as_json=args.json)
             return 0
-        _confirm(runs, args)
+        _confirm([run.id for run in runs if is_running(run)] if args.run or args.all else [], args)
         say = _say_to_stderr if args.json else print
         whole = bool(args.run or args.all)
+        tagged_left = []
         for run in runs:
             if whole or standing(store, run) == Standing.ORPHANED:
-                _clean(store, run, kept=whole, say=say)
+                tagged_left += _clean(store, run, kept=whole, say=say)
         runs = [record for run in runs if (record := store.run(run.id))]  # they have changed
-        return _report(store, runs, kept=whole, as_json=args.json)
+        recorded_left = [
+            resource
+            for run in runs
+            if whole or standing(store, run) == Standing.ORPHANED
+            for resource in left(store, run.id, kept=whole)
+        ]
+        listed = [_listed(store, run) for run in runs]
+        if not args.run:
+            _forget(store)
+        return _report(listed, recorded_left + tagged_left, as_json=args.json)
     finally:
         store.close()
+
+
+def _clean_unknown(args: argparse.Namespace) -> int:
+    """Destroy what carries the tag of a run that the store does not know: of another computer, or of a lost store.
+
+    :raises ConfigurationError: no cloud has anything of it.
+    """
+    clouds = loading.load(args).clouds.values()
+    found = tagged.find(clouds, args.run)
+    if not any(resource.state == "live" for resource in found):
+        unknown = "".join(f"\n{resource.kind} could not be asked: {resource.error}" for resource in found)
+        raise ConfigurationError(
+            f"there is no run {args.run!r}, and no cloud has anything of it{unknown}",
+            remedy="crosscloud clean --dry-run lists the runs",
+        )
+    if args.dry_run:
+        _show([Listed(args.run, None, None, "unknown", found)], as_json=args.json)
+        return 0
+    _confirm([args.run], args)  # nobody here can tell that it does not live
+    remaining = tagged.destroy(clouds, args.run, _say_to_stderr if args.json else print)
+    return _report([Listed(args.run, None, None, "unknown", remaining)], remaining, as_json=args.json)
 
 
 def _chosen(store: Store, args: argparse.Namespace) -> list[RunRecord]:
     if args.run:
         run = store.run(args.run)
-        if run is None:
-            raise ConfigurationError(
-                f"there is no run {args.run!r}", remedy="crosscloud clean --dry-run lists the runs"
-            )
-        return [run]
+        return [run] if run else []
     return [run for run in store.runs() if standing(store, run) != Standing.CLEAN]
 
 
-def _confirm(runs: list[RunRecord], args: argparse.Namespace) -> None:
+def _confirm(alive: list[str], args: argparse.Namespace) -> None:
     """:raises ConfigurationError: the answer is no, or nobody can answer."""
-    alive = [run.id for run in runs if is_running(run)]
-    if not alive or args.yes or not (args.run or args.all):
+    if not alive or args.yes:
         return
-    question = f"still running: {', '.join(alive)}. End and destroy it all?"
+    question = f"still running, for all that is known: {', '.join(alive)}. End and destroy it all?"
     if not sys.stdin.isatty():
         raise ConfigurationError(question, remedy="--yes says so")
     if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
         raise ConfigurationError("nothing was destroyed")
 
 
-def _clean(store: Store, run: RunRecord, *, kept: bool, say: Callable[[str], None]) -> None:
+def _clean(store: Store, run: RunRecord, *, kept: bool, say: Callable[[str], None]) -> list[Resource]:
+    """Destroy what the run owns. :returns: what its clouds still have of it, if they were asked (with ``kept``)."""
     if is_running(run) and (controller := Process.of(run.pid)):
         say(f"ending run {run.id} (process {run.pid})")
         send(controller, signal.SIGTERM)  # its reaper does the rest
     limit = time.monotonic() + _PATIENCE
     while (lease := reaper.acquire(store, run.id)) is None:
         if time.monotonic() > limit:
-            return say(f"run {run.id}: its reaper is still busy; see {reaper.log(run.id)}")
+            say(f"run {run.id}: its reaper is still busy; see {reaper.log(run.id)}")
+            return []
         time.sleep(0.1)
     with reaper.hold(store, lease):
         reaper.destroy_run(store, run.id, say, kept=kept)
-    return None
+        return tagged.destroy(Owner(run).plugins.clouds.values(), run.id, say) if kept else []
 
 
-def _report(store: Store, runs: list[RunRecord], *, kept: bool, as_json: bool) -> int:
+def _forget(store: Store) -> None:
+    """Forget runs that own nothing and are long over, with their directories, and directories that no run has."""
+    limit = time.time() - _REMEMBERED
+    for run in store.runs():
+        if run.finished and run.finished < limit and standing(store, run) == Standing.CLEAN:
+            shutil.rmtree(context.directory(run.id), ignore_errors=True)
+            store.forget_run(run.id)
+    known = {run.id for run in store.runs()}
+    for directory in paths.state("runs").glob("*"):
+        # An old one: where the store was lost, Terraform's state in it may be all that tells of a cluster.
+        if directory.name not in known and directory.stat().st_mtime < limit:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A run as it is listed."""
+
+    id: str
+    started: float | None  #: None: it is not recorded here
+    finished: float | None
+    standing: str  #: a Standing, or ``unknown``
+    resources: list[Resource]
+
+
+def _listed(store: Store, run: RunRecord) -> Listed:
+    return Listed(run.id, run.started, run.finished, standing(store, run), left(store, run.id, kept=True))
+
+
+def _report(listed: list[Listed], remaining: list[Resource], *, as_json: bool) -> int:
     """Say what is left of what was to go; the exit code."""
-    remaining = [
-        resource
-        for run in runs
-        if kept or standing(store, run) == Standing.ORPHANED
-        for resource in left(store, run.id, kept=kept)
-    ]
     if as_json:
-        _show(store, runs, as_json=True)
+        _show(listed, as_json=True)
     for item in remaining:
         print(f"run {item.run}: {item.kind} {item.name} is not destroyed: {item.error or item.state}", file=sys.stderr)
     if not remaining and not as_json:
@@ -112,29 +176,28 @@ def _report(store: Store, runs: list[RunRecord], *, kept: bool, as_json: bool) -
     return 1 if remaining else 0
 
 
-def _show(store: Store, runs: list[RunRecord], *, as_json: bool) -> None:
+def _show(listed: list[Listed], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"runs": [_record(store, run) for run in runs]}, indent=2))
+        print(json.dumps({"runs": [_record(run) for run in listed]}, indent=2))
         return
     rows: list[tuple[str, ...]] = []
-    for run in runs:
-        started = datetime.fromtimestamp(run.started).astimezone().isoformat(" ", "seconds")
-        head = (run.id, started, standing(store, run))
-        resources = left(store, run.id, kept=True)
-        rows += [(*head, item.kind, item.name, item.state, _note(item)) for item in resources]
-        rows += [] if resources else [(*head, "", "", "", "")]
+    for run in listed:
+        started = datetime.fromtimestamp(run.started).astimezone().isoformat(" ", "seconds") if run.started else ""
+        head = (run.id, started, run.standing)
+        rows += [(*head, item.kind, item.name, item.state, _note(item)) for item in run.resources]
+        rows += [] if run.resources else [(*head, "", "", "", "")]
     table.show(_HEADER, rows, _STYLES)
 
 
-def _record(store: Store, run: RunRecord) -> dict[str, Any]:
+def _record(run: Listed) -> dict[str, Any]:
     return {
         "run": run.id,
         "started": run.started,
         "finished": run.finished,
-        "is": standing(store, run),
+        "is": run.standing,
         "resources": [
             {"kind": item.kind, "name": item.name, "state": item.state, "expires": item.expires, "error": item.error}
-            for item in left(store, run.id, kept=True)
+            for item in run.resources
         ],
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_crosscloud import cli
-from pytest_crosscloud.run import processes
+from pytest_crosscloud.run import context, processes
 from tests.run.standin import World, eventually
 
 
@@ -20,6 +21,7 @@ from tests.run.standin import World, eventually
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     world = World(tmp_path / "root")
+    monkeypatch.chdir(world.root)  # the rootdir, where it has no configuration file
     yield world
     world.store.close()
 
@@ -117,3 +119,92 @@ def test_json_lists_runs_and_what_they_own(world: World, dead: int, capsys: pyte
 def test_an_unknown_run_is_a_usage_error(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["clean", "--run", "nope"]) == cli.EXIT_USAGE
     assert "no run 'nope'" in capsys.readouterr().err
+
+
+#: What this cloud has of a run is the files whose names begin with the run's id; ``broken`` makes it unreachable.
+TAGGED = """
+from pathlib import Path
+from pytest_crosscloud import hookimpl
+from pytest_crosscloud.model import Cloud
+
+THERE = Path(__file__).parents[1] / "exists"
+
+class Tagged(Cloud):
+    def owned(self, run):
+        if (THERE / "broken").exists():
+            raise OSError("no route to the cloud")
+        return [path.name for path in THERE.glob(f"{run}.*")]
+    def sweep(self, run):
+        for name in self.owned(run):
+            if not name.endswith("stuck"):
+                (THERE / name).unlink()
+
+@hookimpl
+def crosscloud_clouds():
+    return [Tagged(name="tagged")]
+"""
+
+
+@pytest.fixture
+def tagged(world: World) -> World:
+    (world.root / "clouds" / "tagged.py").write_text(TAGGED)
+    return world
+
+
+def test_a_run_of_another_computer_is_found_by_its_tag(tagged: World, capsys: pytest.CaptureFixture[str]) -> None:
+    (tagged.exists / "0dd0.vm").touch()
+    (tagged.exists / "beef.vm").touch()
+    assert cli.main(["clean", "--run", "0dd0", "--dry-run"]) == 0
+    assert "0dd0.vm" in capsys.readouterr().out
+    assert cli.main(["clean", "--run", "0dd0"]) == cli.EXIT_USAGE, "it may live there"
+    assert tagged.clusters() == {"0dd0.vm", "beef.vm"}
+    assert cli.main(["clean", "--run", "0dd0", "--yes"]) == 0
+    assert tagged.clusters() == {"beef.vm"}
+
+
+def test_what_a_cloud_still_has_of_a_run_is_destroyed_or_named(
+    tagged: World, dead: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tagged.new_run(dead)
+    tagged.create_cluster(run, "known")
+    for name in ("vm", "stuck"):
+        (tagged.exists / f"{run}.{name}").touch()
+    assert cli.main(["clean", "--all"]) == 1
+    assert tagged.clusters() == {f"{run}.stuck"}
+    assert f"tagged {run}.stuck is not destroyed" in capsys.readouterr().err
+
+
+def test_a_cloud_that_cannot_be_asked_is_not_taken_for_empty(
+    tagged: World, dead: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tagged.new_run(dead)
+    (tagged.exists / "broken").touch()
+    assert cli.main(["clean", "--run", run]) == 1
+    assert "no route to the cloud" in capsys.readouterr().err
+    assert cli.main(["clean", "--run", "0dd0"]) == cli.EXIT_USAGE
+    assert "no route to the cloud" in capsys.readouterr().err
+
+
+def test_runs_that_are_long_over_and_own_nothing_are_forgotten(world: World, dead: int) -> None:
+    def run(days: float, state: str) -> str:
+        id_ = world.new_run(dead)
+        world.create_cluster(id_, id_, state=state, expires=9e9)
+        world.store._db.execute(
+            "UPDATE runs SET started = ?1, finished = ?1 WHERE id = ?2", (time.time() - days * 86400, id_)
+        )
+        context.directory(id_).mkdir(parents=True)
+        return id_
+
+    over, recent, owner = run(31, "destroyed"), run(29, "destroyed"), run(31, "kept")
+    lost, new = context.directory("lost"), context.directory("new")
+    lost.mkdir()
+    new.mkdir()
+    os.utime(lost, (0, time.time() - 31 * 86400))
+
+    assert cli.main(["clean", "--run", recent]) == 0
+    assert len(world.store.runs()) == 3, "one run is cleaned, no other is touched"
+    assert cli.main(["clean"]) == 0
+
+    assert {found.id for found in world.store.runs()} == {recent, owner}
+    assert {path.name for path in new.parent.iterdir()} == {recent, owner, "new"}
+    assert not world.store.resources(over)

@@ -1,0 +1,42 @@
+"""What carries a run's tag on the clouds: found and destroyed without anything that this computer has recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from ..declared import describe
+from ..model import Cloud
+from ..redact import redact
+from .store import Resource
+
+
+def find(clouds: Collection[Cloud], run: str) -> list[Resource]:
+    """What there still is of the run, of clouds that can say so; ``kind`` is the cloud's name.
+
+    A cloud that cannot be asked is in it with its error: nobody knows what it has.
+    """
+    found = []
+    for cloud in clouds:
+        try:
+            found += [Resource(run, cloud.name, name, "live", {}) for name in cloud.owned(run)]
+        except Exception as error:  # a plugin's mistake, or the cloud's
+            found.append(_unknown(run, cloud, error))
+    return found
+
+
+def destroy(clouds: Collection[Cloud], run: str, say: Callable[[str], None]) -> list[Resource]:
+    """Destroy it. :returns: what is still there."""
+    errors = []
+    for cloud in clouds:
+        try:
+            if names := cloud.owned(run):
+                say(f"{cloud.name}: destroying {', '.join(names)}")
+                cloud.sweep(run)
+        except Exception as error:
+            errors.append(_unknown(run, cloud, error))
+    failed = {error.kind for error in errors}
+    return errors + find([cloud for cloud in clouds if cloud.name not in failed], run)
+
+
+def _unknown(run: str, cloud: Cloud, error: Exception) -> Resource:
+    return Resource(run, cloud.name, "(all)", "unknown", {}, error=redact(describe(error)))
