@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 from .. import matrix as matrices
 from ..build import cache
+from ..build.go import GoBuild, GoProgram
 from ..config import Config
 from ..declared import describe
 from ..errors import CrosscloudError, StageError
 from ..matrix import Matrix
-from ..model import BuildTarget, ClusterTarget, Project, Ref, StageName, stage_key
+from ..model import NO_E2E, BuildTarget, ClusterTarget, Project, Ref, StageName, stage_key
+from ..toolchain.tools import find
 from . import loading, table
 
 #: Seconds that all refs together get to be resolved: git gives up on an unreachable host after 10.
@@ -38,7 +40,7 @@ class Step:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--clouds", metavar="NAMES", help="comma list; default: all active, or local with --projects")
+    parser.add_argument("--clouds", metavar="NAMES", help="comma list; default: all active; one with --projects")
     parser.add_argument("--projects", metavar="NAMES", help="comma list; default: all active")
     parser.add_argument("--refs", metavar="REFS", help="stable, head, or any tag, branch or sha (default: stable,head)")
     parser.add_argument("--kubernetes", metavar="REFS", help="Kubernetes versions of the clusters (default: stable)")
@@ -85,16 +87,22 @@ def steps_of(config: Config, matrix: Matrix) -> Iterator[Step]:
         needs = (stage_key(StageName.BUILD, cell.build.id), stage_key(StageName.PROVISION, cell.cluster.id))
         yield Step(StageName.DEPLOY, cell.id, AFTER, ", ".join(needs))
     for cell in matrix.cells:
-        if config.projects[cell.build.project].e2e:
-            yield Step(StageName.E2E, cell.id, AFTER, stage_key(StageName.DEPLOY, cell.id))
+        note = "" if config.projects[cell.build.project].e2e else f" ({NO_E2E})"
+        yield Step(StageName.E2E, cell.id, AFTER, stage_key(StageName.DEPLOY, cell.id) + note)
 
 
 def _builds(config: Config, targets: Iterable[BuildTarget]) -> Iterator[Step]:
     """Ask all strategies at once, and do not wait for those that are slow: a network that drops packets."""
     steps: dict[str, Step] = {}
 
+    has_go = find("go") is not None
+
     def ask(target: BuildTarget) -> None:
-        steps[target.id] = _build(config, target)
+        if not has_go and _needs_go(config.projects[target.project]):  # asking would install it
+            no_go = "Go is not there yet (crosscloud setup gets it)"
+            steps[target.id] = Step(StageName.BUILD, target.id, UNKNOWN, no_go)
+        else:
+            steps[target.id] = _build(config, target)
 
     # Daemons: nobody waits for one that is late.
     threads = {target: threading.Thread(target=ask, args=(target,), daemon=True) for target in targets}
@@ -118,6 +126,11 @@ def _build(config: Config, target: BuildTarget) -> Step:
         return Step(StageName.BUILD, target.id, FAIL, describe(error))
     detail = f"{ref.version} ({ref.note})" if ref.note else ref.version
     return Step(StageName.BUILD, target.id, CACHED if there else BUILD, detail)
+
+
+def _needs_go(project: Project) -> bool:
+    strategies = (project.build, *((project.e2e.build,) if project.e2e else ()))
+    return any(isinstance(strategy, GoBuild | GoProgram) for strategy in strategies)
 
 
 def _fingerprints(project: Project, ref: Ref, arch: str) -> Iterator[str]:

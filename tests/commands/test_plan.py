@@ -116,3 +116,16 @@ def test_nothing_is_touched(root: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 def test_a_wrong_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plan", "--clouds=locl"]) == 4
     assert "unknown cloud 'locl'; did you mean 'local'? known: local, mine" in capsys.readouterr().err
+
+
+def test_no_compiler_is_installed_to_make_a_plan(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "projects/go.py").write_text(
+        f"{HEAD}\nfrom pytest_crosscloud.build.go import GoBuild\n@hookimpl\ndef crosscloud_projects():\n"
+        "    return [Project(name='go', chart='c', build=GoBuild(module='example.com/m', image='m'))]\n"
+    )
+    monkeypatch.setattr(plan, "find", lambda name: None)
+    rows = planned(capsys, "--projects=go,one", "--refs=stable")
+    assert rows[0] == ["build", "go-stable", "unknown", "Go is not there yet (crosscloud setup gets it)"]
+    assert rows[1][:3] == ["build", "one-stable", "cached"], "others need no Go"
