@@ -163,6 +163,10 @@ class TestCounts(Json):
     skipped: int = 0
 
 
+#: What the stage e2e says of a project that has no e2e container: to be installed was its test.
+NO_E2E = "no e2e container: installed and ready"
+
+
 @dataclass(frozen=True)
 class E2EResult(Json):
     """How the project's e2e container ended. ``exit_code`` decides; the rest explains."""
@@ -172,6 +176,7 @@ class E2EResult(Json):
     failures: tuple[str, ...] = ()  #: "name: message" of each failed check
     log: str = ""  #: path of the container's log
     junit: str = ""  #: path of its JUnit file, empty if it wrote none
+    detail: str = ""  #: the outcome in one line, where there are no counts that say it
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -265,6 +270,7 @@ class DeployRequest:
     namespace: str
     release: str  #: name of the Helm release
     stage: StageContext
+    rootdir: Path = field(default_factory=Path.cwd)  #: pytest's: where relative charts are looked for
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def deploy(request: DeployRequest) -> Release:
     """
     stage, namespace = request.stage, request.namespace
     stage.progress("preparing the namespace")
-    chart = find_chart(request.project.chart)
+    chart = find_chart(request.project.chart, request.rootdir)
     helm = Helm(str(tool("helm", stage)), request.cluster.kubeconfig, stage.run)
     api = Api(request.cluster.kubeconfig)
     _create_namespace(api, request)
@@ -86,18 +86,18 @@ def _labels(api: Api, path: str) -> dict[str, str] | None:
         raise
 
 
-def find_chart(name: str) -> str:
+def find_chart(name: str, rootdir: Path) -> str:
     """The chart that a project names: a reference as it is, a path, or a folder of ``charts/``.
 
-    The ``charts/`` of the current directory is looked at before the bundled ones.
+    Relative to ``rootdir``, where plugins are found too; its ``charts/`` is looked at before the bundled ones.
 
     :raises StageError: (class configuration) it is nowhere.
     """
     if "://" in name:
         return name
-    candidates = [Path("charts", name).resolve(), paths.data("charts", name)]
+    candidates = [rootdir / "charts" / name, paths.data("charts", name)]
     if "/" in name or name.endswith(".tgz"):
-        candidates = [Path(name).resolve()]
+        candidates = [rootdir / name]
     for candidate in candidates:
         if (candidate / "Chart.yaml").is_file() or candidate.is_file():
             return str(candidate)

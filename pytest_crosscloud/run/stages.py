@@ -149,6 +149,7 @@ class Engine:
                 namespace=self.namespace(cell),
                 release=_label(cell.build.id),
                 stage=stage,
+                rootdir=Path(self.run.settings.rootdir),
             )
             if not self.run.config.clouds[cell.cluster.cloud].provides_cluster:
                 # The cluster stays, so what we put into it must go by itself.
@@ -188,7 +189,7 @@ class Engine:
                 if result.exit_code != 0:
                     raise _e2e_failure(result)
             counts = result.counts
-            return result.to_json(), f"{counts.passed} checks passed" if counts else "exit code 0"
+            return result.to_json(), f"{counts.passed} checks passed" if counts else result.detail or "exit code 0"
 
         return E2EResult.from_json(self._once(StageName.E2E, cell, f"cells/{cell.id}", make).data)
 

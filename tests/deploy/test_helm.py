@@ -193,20 +193,33 @@ def test_a_namespace_that_the_run_did_not_make_is_not_removed(
     assert not list(kept.iterdir())
 
 
-def test_a_chart_is_found_here_before_it_is_found_among_the_bundled(
+def test_a_chart_is_found_in_the_rootdir_before_it_is_found_among_the_bundled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert helm.find_chart("oci://registry.example/charts/dns") == "oci://registry.example/charts/dns"
-    bundled = helm.find_chart("coredns")
+    assert helm.find_chart("oci://registry.example/charts/dns", tmp_path) == "oci://registry.example/charts/dns"
+    bundled = helm.find_chart("coredns", tmp_path)
     here = tmp_path / "charts" / "coredns"
     here.mkdir(parents=True)
     (here / "Chart.yaml").touch()
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(here)  # pytest may be started anywhere below its rootdir
 
-    assert helm.find_chart("coredns") == str(here) != bundled
+    assert helm.find_chart("coredns", tmp_path) == str(here) != bundled
+    assert helm.find_chart("charts/coredns", tmp_path) == str(here)
+    assert helm.find_chart(str(here), tmp_path / "elsewhere") == str(here)
     with pytest.raises(StageError, match=r"no chart 'nope'") as raised:
-        helm.find_chart("nope")
+        helm.find_chart("nope", tmp_path)
     assert raised.value.error_class == ErrorClass.CONFIGURATION
+
+
+def test_a_project_of_the_rootdir_deploys_its_chart_from_anywhere(
+    request_for: Requests, chart: Path, play_helm: Callable[[str], Path]
+) -> None:
+    kept = play_helm(f"echo '{json.dumps(RELEASED)}'")
+
+    relative = chart.relative_to(chart.parent.parent)
+    helm.deploy(dataclasses.replace(request_for(relative), rootdir=chart.parent.parent))
+
+    assert f" {chart} " in (kept / "arguments").read_text()
 
 
 def test_pins_lie_over_the_projects_values() -> None:
