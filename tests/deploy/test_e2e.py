@@ -13,7 +13,7 @@ import pytest
 from pytest_crosscloud.build.go import GoProgram
 from pytest_crosscloud.deploy import e2e
 from pytest_crosscloud.errors import DeadlineExceeded, StageError
-from pytest_crosscloud.model import DeployRequest, E2ERequest, ErrorClass, Pin, Release
+from pytest_crosscloud.model import DeployRequest, E2ERequest, E2EResult, ErrorClass, Pin, Release
 from pytest_crosscloud.stage import StageContext
 from tests.deploy.conftest import pin
 from tests.deploy.fake_api import FakeApi
@@ -131,8 +131,13 @@ def test_the_container_gets_no_token_and_less_time_than_the_stage_has(request_: 
     }
 
 
-def test_a_project_without_an_e2e_container_is_told_so(request_: E2ERequest) -> None:
-    without = dataclasses.replace(request_, artifacts=dataclasses.replace(request_.artifacts, e2e=None))
+def test_a_project_without_an_e2e_container_has_passed_when_it_is_installed(
+    request_: E2ERequest, fake: FakeApi
+) -> None:
+    project = dataclasses.replace(request_.project, e2e=None)
+    artifacts = dataclasses.replace(request_.artifacts, e2e=None)
 
-    with pytest.raises(StageError, match="has no e2e container"):
-        e2e.run(without)
+    result = e2e.run(dataclasses.replace(request_, project=project, artifacts=artifacts))
+
+    assert result == E2EResult(exit_code=0, detail="no e2e container: installed and ready")
+    assert fake.requests == [] and not fake.objects

@@ -79,6 +79,21 @@ def test_dependants_of_a_failed_provision_are_na_and_it_is_destroyed(rootdir: Ro
     assert "destroy here" in rootdir.ledger()  # half of it may be there
 
 
+def test_an_e2e_without_counts_says_what_it_was(rootdir: Rootdir) -> None:
+    rootdir.pytester.makeconftest(
+        """
+        from pytest_crosscloud import hookimpl
+        from pytest_crosscloud.model import E2EResult
+
+        @hookimpl(tryfirst=True)
+        def crosscloud_e2e(request):
+            return E2EResult(0, detail="installed and ready")
+        """
+    )
+    rootdir.run("--clouds=here", "--projects=demo", "--refs=stable").assert_outcomes(passed=3)
+    assert results(rootdir)["demo-stable-here"]["stages"]["e2e"]["detail"] == "installed and ready"
+
+
 def test_a_red_e2e_is_a_failure_of_the_product(rootdir: Rootdir) -> None:
     rootdir.make("e2e demo-stable-here-red", "")
     result = rootdir.run("--clouds=here", "--projects=demo", "--refs=stable")
