@@ -185,6 +185,15 @@ def test_each_node_routes_to_the_pods_of_the_others(user_data: dict[str, str]) -
         assert network["plugins"][0]["ipam"]["ranges"] == [[{"subnet": own}]]
 
 
+@pytest.mark.parametrize("node", ["control-plane", "worker-1"])
+def test_pods_are_kept_away_from_the_metadata_service(user_data: dict[str, str], node: str) -> None:
+    """Who reads a node's user-data has the cluster's keys; all clouds serve it at this address, some also DNS."""
+    script = files(user_data[node])["/etc/crosscloud/node.sh"]["content"]
+    assert "\n  iptables -t mangle -A FORWARD -d 169.254.169.254 -p tcp ! --dport 53 -j DROP\n" in script
+    setting_up, called = script.index("169.254.169.254"), script.rindex("\nset_up_network\n")
+    assert setting_up < called < script.rindex("\nstart_containerd\n"), "before the first pod"
+
+
 def test_plain_http_registries(user_data: dict[str, str]) -> None:
     hosts = files(user_data["worker-1"])["/etc/containerd/certs.d/192.0.2.1:5000/hosts.toml"]["content"]
     assert '[host."http://192.0.2.1:5000"]' in hosts

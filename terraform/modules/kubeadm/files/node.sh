@@ -52,6 +52,9 @@ set_up_network() {
   for route in $ROUTES; do
     ip route replace "${route%=*}" via "${route#*=}"
   done
+  # The metadata service hands out this node's user-data, with the keys in it. What is forwarded comes from a pod; some
+  # clouds' name server has the same address. mangle: a table where kube-proxy accepts nothing before.
+  iptables -t mangle -A FORWARD -d 169.254.169.254 -p tcp ! --dport 53 -j DROP
   iptables -t nat -A POSTROUTING -s "$NODE_POD_CIDR" ! -d "$POD_CIDR" -j MASQUERADE
 }
 
