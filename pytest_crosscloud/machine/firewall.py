@@ -87,7 +87,6 @@ def _restore(*lines: str) -> None:
 def _run(argv: list[str], text: str = "") -> str:
     done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
     if done.returncode != 0:
-        raise CrosscloudError(
-            f"{argv[0]}: {done.stderr.strip()}", remedy="python -m pytest_crosscloud.machine preflight"
-        )
+        remedy = "as root, crosscloud plan --clouds=local says what this computer lacks"
+        raise CrosscloudError(f"{argv[0]}: {done.stderr.strip()}", remedy=remedy)
     return done.stdout

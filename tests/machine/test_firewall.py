@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from pytest_crosscloud import cli
+from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.machine import firewall
 from pytest_crosscloud.machine.records import Network
 
@@ -60,6 +63,17 @@ def test_rules_that_are_there_are_not_added_again(restored: list[str]) -> None:
     assert restored == []
     firewall.open_up(Network("198.19.9.0/24", "r1", "new"))
     assert "-s 198.19.9.0/24 ! -d 198.18.0.0/15" in restored[0]
+
+
+def test_a_failure_names_a_command_that_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CrosscloudError) as error:
+        firewall._run(["sh", "-c", "echo no such table >&2; exit 3"])
+    assert error.value.message == "sh: no such table"
+    command = re.search(r"crosscloud (\S+) (--\w+)=local", error.value.remedy)
+    assert command
+    with pytest.raises(SystemExit):
+        cli.main([command[1], "--help"])
+    assert command[2] in capsys.readouterr().out
 
 
 def test_forwarding_is_put_back_only_if_it_was_changed(
