@@ -12,21 +12,27 @@ from pathlib import Path
 
 from .. import paths
 from ..errors import CrosscloudError
+from ..toolchain import debian
+from ..toolchain.pins import load
 from . import boot, cgroups, firewall, linux, network
 from .records import Network
 
-#: Programs, or files that are not on PATH, with the Debian package that has each.
-_PROGRAMS = {
-    "/usr/lib/systemd/systemd": "systemd",
-    "journalctl": "systemd",
-    "cloud-init": "cloud-init",
-    "ip": "iproute2",
-    "iptables-restore": "iptables",
-    "nsenter": "util-linux",
-    "containerd": "containerd",
-    "runc": "runc",
-    "/usr/lib/cni/bridge": "containernetworking-plugins",
-}
+#: What machines and nodes run of this computer's programs; pins.toml knows the package of each.
+_PROGRAMS = (
+    "/usr/lib/systemd/systemd",
+    "journalctl",
+    "cloud-init",
+    "ip",
+    "iptables",
+    "nsenter",
+    "containerd",
+    "runc",
+    "curl",
+    "/usr/lib/cni/ptp",
+    "/usr/lib/cni/host-local",
+    "/usr/lib/cni/portmap",
+    "/usr/lib/cni/loopback",
+)
 
 #: Capabilities by their numbers in capability.h.
 _CAPABILITIES = {"CAP_DAC_OVERRIDE": 1, "CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_MKNOD": 27}
@@ -51,10 +57,10 @@ def preflight() -> list[str]:
 
 
 def _programs() -> Iterator[str]:
-    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    for name, package in _PROGRAMS.items():
-        if not shutil.which(name, path=path):
-            yield f"{name} is missing: apt-get install {package}"
+    packages = load()["debian"]
+    for program in _PROGRAMS:
+        if not debian.is_there(program):
+            yield f"{program} is missing: apt-get install {packages[program]}"
 
 
 def _cgroups() -> Iterator[str]:

@@ -17,17 +17,19 @@ _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def missing(programs: Mapping[str, str] | None = None) -> list[str]:
-    """The packages whose programs are not there.
+    """The packages whose programs are not there, each once.
 
     :param programs: program (a name, or a path if it is on no PATH) → package; default: the pins'.
     """
-    path = f"{os.environ.get('PATH', os.defpath)}:{_SBIN}"
     wanted: Mapping[str, str] = load()["debian"] if programs is None else programs
-    return [
-        package
-        for program, package in wanted.items()
-        if not (Path(program).exists() if program.startswith("/") else shutil.which(program, path=path))
-    ]
+    return list(dict.fromkeys(package for program, package in wanted.items() if not is_there(program)))
+
+
+def is_there(program: str) -> bool:
+    """Whether this computer has a program; a name is looked for on PATH, and where administrators' programs are."""
+    if program.startswith("/"):
+        return Path(program).exists()
+    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:{_SBIN}") is not None
 
 
 def install(stage: StageContext, packages: list[str]) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+from pytest_crosscloud import paths
 from pytest_crosscloud.machine import cgroups, linux
 from pytest_crosscloud.machine import preflight as function
 from pytest_crosscloud.machine.cgroups import Hierarchy, Layout
+from pytest_crosscloud.toolchain import debian
+from pytest_crosscloud.toolchain.pins import load
 
 preflight = sys.modules[function.__module__]  # the package has a function of this name
 
@@ -19,9 +23,19 @@ def test_without_root_that_is_all_there_is_to_say(monkeypatch: pytest.MonkeyPatc
     assert [line.split(":")[0] for line in function()] == ["machines need root"]
 
 
-def test_a_missing_program_comes_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda name, path: None if "cloud-init" in name else name)
-    assert list(preflight._programs()) == ["cloud-init is missing: apt-get install cloud-init"]
+@pytest.mark.parametrize("program", preflight._PROGRAMS)
+def test_a_missing_program_comes_with_its_package(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    monkeypatch.setattr(debian, "is_there", lambda name: name != program)
+    (line,) = preflight._programs()
+    assert line == f"{program} is missing: apt-get install {load()['debian'][program]}"
+
+
+def test_the_network_plugins_of_the_nodes_are_looked_for() -> None:
+    """In terraform/modules/kubeadm: what the pods' network is configured with."""
+    module = paths.data("terraform", "modules", "kubeadm", "main.tf").read_text()
+    used = set(re.findall(r'\btype = "([a-z-]+)"', module[module.index("cniVersion") :].split("})")[0]))
+    assert {"ptp", "host-local", "portmap"} <= used
+    assert {f"/usr/lib/cni/{name}" for name in used} <= set(preflight._PROGRAMS)
 
 
 def test_a_missing_capability_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ def test_only_what_is_not_there_is_missing(programs: Programs, tmp_path: Path) -
     (tmp_path / "bridge").touch()
     wanted = {"containerd-there": "a", "no-such-program": "b", f"{tmp_path}/bridge": "c", f"{tmp_path}/none": "d"}
     assert debian.missing(wanted) == ["b", "d"]
+    assert debian.missing({"no-such-program": "b", "nor-this": "b"}) == ["b"]
 
 
 APT = 'echo "$DEBIAN_FRONTEND $*" >> "$0.log"; echo "Setting up runc (1.1.4) ..."'
