@@ -108,6 +108,11 @@ def pod(cluster: Cluster, name: str, node: str, *command: str) -> dict[str, Any]
     }
 
 
+def inside(name: str, *command: str) -> str:
+    argv = [sys.executable, "-m", "pytest_crosscloud.machine", "exec", name, "--", *command]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
 def apply(cluster: Cluster, *objects: dict[str, Any]) -> None:
     kubectl(cluster, "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
 
@@ -136,6 +141,14 @@ def test_pods_on_different_nodes_talk_through_a_service(make_request: MakeReques
     apply(cluster, pod(cluster, "client", "worker-2", "sh", "-c", fetch))
     kubectl(cluster, "wait", "pod/client", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
     assert kubectl(cluster, "logs", "client").endswith("hello from worker-1\n")
+
+    # The metadata service is kept from pods: their packets are counted where they are dropped.
+    apply(cluster, pod(cluster, "curious", "worker-2", "nc", "-w", "1", "169.254.169.254", "80"))
+    kubectl(cluster, "wait", "pod/curious", "--for=jsonpath={.status.phase}=Failed", "--timeout=60s")
+    rules = inside(f"{request.name}.2", "iptables", "-t", "mangle", "-L", "FORWARD", "-v", "-x", "-n")
+    (dropped,) = [line.split() for line in rules.splitlines() if "169.254.169.254" in line]
+    assert dropped[2] == "DROP"
+    assert int(dropped[0]) > 0
 
 
 def test_two_clusters_side_by_side(make_request: MakeRequest) -> None:
