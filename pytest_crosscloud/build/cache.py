@@ -68,9 +68,8 @@ def pinned(
             raise StageError(f"no space left in {folder.parent}", remedy="free some disk space") from error
     pins = []
     for name, path in images.items():
-        repository = Repository(registry, path)
-        stage.progress(f"pushing {path}")
-        digest = repository.push(Layout(folder / path), tag)
+        repository = Repository.at(registry, path)
+        digest = repository.push(Layout(folder / path), tag, stage)
         stage.write(f"{repository}:{tag} {digest}")
         pins.append(Pin(name=name, image=str(repository), tag=tag, digest=digest))
     return tuple(pins), kept

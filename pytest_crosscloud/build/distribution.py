@@ -6,7 +6,6 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 from __future__ import annotations
 
 import base64
-import functools
 import ipaddress
 import json
 import os
@@ -18,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlencode, urljoin
 
 from filelock import FileLock, Timeout
@@ -27,13 +26,14 @@ from .. import paths
 from ..errors import StageError
 from ..model import ErrorClass
 from ..redact import add_secret
+from ..stage import StageContext
 from .images import INDEX, MANIFEST, Layout
 
-#: Seconds without an answer after which a registry counts as unreachable.
+#: Seconds without an answer after which a registry counts as unreachable, unless a stage has less.
 TIMEOUT = 30.0
 
-#: Seconds that another process may take to push to the same repository.
-PUSH_TIMEOUT = 600.0
+#: Bytes after which an upload says how far it is.
+_SHOWN = 4 << 20
 
 _ACCEPT = ", ".join(
     (
@@ -45,7 +45,7 @@ _ACCEPT = ", ".join(
 )
 
 #: Networks in which a registry talks plain HTTP: this computer, and the addresses of registries started for a run.
-_PLAIN = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128", "198.18.0.0/15")))
+_PLAIN = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128", "198.18.0.0/20")))
 
 
 class RegistryUnreachable(StageError):
@@ -58,6 +58,13 @@ class Repository:
 
     host: str
     name: str
+    plain: bool = False  #: it was named with http://
+
+    @classmethod
+    def at(cls, registry: str, name: str) -> Repository:
+        """A repository of a registry as users name it: ``host[:port]``, with ``http://`` before if it has no TLS."""
+        host = registry.removeprefix("http://")
+        return cls(host.removeprefix("https://").rstrip("/"), name, plain=host != registry)
 
     @classmethod
     def parse(cls, text: str) -> Repository:
@@ -72,23 +79,31 @@ class Repository:
     def __str__(self) -> str:
         return f"{self.host}/{self.name}"
 
+    @property
+    def url(self) -> str:
+        """Scheme and host of its registry's API."""
+        if self.host == "docker.io":
+            return "https://registry-1.docker.io"
+        return f"{'http' if self.plain or is_inside(self.host) else 'https'}://{self.host}"
+
     # -- reading ----------------------------------------------------------------------------------------------
 
-    def digest(self, reference: str) -> str | None:
+    def digest(self, reference: str, stage: StageContext | None = None) -> str | None:
         """The digest of the manifest or index that a tag or digest names; None if the registry has none.
 
+        :param stage: what it is asked for; its deadline counts.
         :raises RegistryUnreachable: it does not answer.
         :raises StageError: (class configuration) it refuses access.
         """
-        response = self._request("HEAD", f"manifests/{reference}", {"Accept": _ACCEPT}, absent_ok=True)
+        response = self._request("HEAD", f"manifests/{reference}", {"Accept": _ACCEPT}, stage=stage, absent_ok=True)
         return response.headers["Docker-Content-Digest"] if response else None
 
-    def manifest(self, reference: str) -> dict[str, Any]:
+    def manifest(self, reference: str, stage: StageContext | None = None) -> dict[str, Any]:
         """The manifest or index that a tag or digest names.
 
         :raises StageError: there is none, or as ``digest``.
         """
-        response = self._request("GET", f"manifests/{reference}", {"Accept": _ACCEPT})
+        response = self._request("GET", f"manifests/{reference}", {"Accept": _ACCEPT}, stage=stage)
         assert response
         manifest: dict[str, Any] = json.loads(response.body)
         return manifest
@@ -110,25 +125,27 @@ class Repository:
 
     # -- writing ----------------------------------------------------------------------------------------------
 
-    def push(self, layout: Layout, tag: str) -> str:
+    def push(self, layout: Layout, tag: str, stage: StageContext) -> str:
         """Push an image unless it is there already, tag it, and return its digest.
 
-        :raises StageError: as ``digest``; or another process pushes to this repository for too long.
+        :raises DeadlineExceeded: the stage's time was over, also while another process pushed to this repository.
+        :raises StageError: as ``digest``.
         """
         manifest = layout.manifest
-        with _pushing(self.name):
-            if self.digest(tag) == manifest.digest:
+        with _pushing(self.name, stage):
+            stage.progress(f"pushing {self.name}")
+            if self.digest(tag, stage) == manifest.digest:
                 return manifest.digest
             for blob in layout.blobs():
-                if self._request("HEAD", f"blobs/{blob.digest}", {}, absent_ok=True) is None:
-                    started = self._request("POST", "blobs/uploads/", {})
+                if self._request("HEAD", f"blobs/{blob.digest}", {}, stage=stage, absent_ok=True) is None:
+                    started = self._request("POST", "blobs/uploads/", {}, stage=stage)
                     assert started
                     location = urljoin(started.url, started.headers["Location"])
                     location += ("&" if "?" in location else "?") + urlencode({"digest": blob.digest})
                     headers = {"Content-Type": "application/octet-stream"}
-                    self._request("PUT", location, headers, body=layout.path(blob.digest))
+                    self._request("PUT", location, headers, stage=stage, body=layout.path(blob.digest))
             headers = {"Content-Type": manifest.media_type}
-            self._request("PUT", f"manifests/{tag}", headers, body=layout.path(manifest.digest))
+            self._request("PUT", f"manifests/{tag}", headers, stage=stage, body=layout.path(manifest.digest))
         return manifest.digest
 
     # -- requests ---------------------------------------------------------------------------------------------
@@ -139,50 +156,65 @@ class Repository:
         path: str,
         headers: Mapping[str, str],
         *,
+        stage: StageContext | None = None,
         body: Path | None = None,
         absent_ok: bool = False,
     ) -> _Response | None:
         """One request, asked again with a token when the registry wants one. None: 404, where that is an answer."""
-        url = urljoin(f"{base_url(self.host)}/v2/{self.name}/", path)
+        url = urljoin(f"{self.url}/v2/{self.name}/", path)
+        if self.url.startswith("https://") and not url.startswith("https://"):
+            raise StageError(f"registry {self.host} is spoken to over TLS, and sends {method} elsewhere: {url}")
         authorization = _tokens.get((self.host, self.name), "")
-        response = _send(method, url, headers, authorization, body)
+        response = _send(method, url, headers, authorization, body, stage)
         if response.status == 401:
             challenge = response.headers.get("WWW-Authenticate", "")
-            authorization = _authorize(self, challenge, write=method not in ("GET", "HEAD"))
+            authorization = _authorize(self, challenge, write=method not in ("GET", "HEAD"), stage=stage)
             _tokens[self.host, self.name] = authorization
-            response = _send(method, url, headers, authorization, body)
+            response = _send(method, url, headers, authorization, body, stage)
         if response.status == 404 and absent_ok:
             return None
         if response.status in (401, 403):
             # Registries say 401 to anonymous users also for a repository that does not exist.
             raise StageError(
                 f"registry {self.host} refuses access to {self.name} (HTTP {response.status})",
-                remedy=f"check the name; if it is private, log in with: docker login {self.host}",
+                remedy=f"check the name; if it is private, log in with: docker login {self.host}"
+                if self.url.startswith("https://")
+                else "check the name; a login is never sent over plain HTTP",
                 error_class=ErrorClass.CONFIGURATION,
             )
         if response.status >= 500 or response.status == 429:
             raise RegistryUnreachable(f"registry {self.host} unreachable: it answers HTTP {response.status} for {self}")
         if response.status >= 400:
             raise StageError(
-                f"registry {self.host}: {method} {url.removeprefix(base_url(self.host))}: HTTP {response.status}"
+                f"registry {self.host}: {method} {url.removeprefix(self.url)}: HTTP {response.status}"
                 f" {response.body[:300].decode(errors='replace')}"
             )
         return response
 
 
 @contextmanager
-def _pushing(repository: str) -> Iterator[None]:
+def _pushing(repository: str, stage: StageContext) -> Iterator[None]:
     """Hold the lock of pushes to a repository of this name, whatever its registry: two may have one storage.
 
     docker-registry writes manifests and links in place, so that two who push the same at once find them empty.
     """
     path = paths.cache("locks", f"push-{repository.replace('/', '-')}")
     path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+
+    def acquired() -> bool:
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        return True
+
+    if not acquired():
+        stage.wait_until(acquired, f"another process, which is pushing {repository}")
     try:
-        with FileLock(path, timeout=PUSH_TIMEOUT):
-            yield
-    except Timeout:
-        raise StageError(f"another process is pushing {repository} for {PUSH_TIMEOUT:.0f} s") from None
+        yield
+    finally:
+        lock.release()
 
 
 @dataclass(frozen=True)
@@ -197,39 +229,36 @@ class _Response:
 _tokens: dict[tuple[str, str], str] = {}
 
 
-def base_url(host: str) -> str:
-    """Scheme and host of a registry's API."""
-    if host == "docker.io":
-        return "https://registry-1.docker.io"
-    return f"{'http' if plain_http(host) else 'https'}://{host}"
+def is_inside(host: str) -> bool:
+    """Whether ``host[:port]`` is on this computer: its registry speaks HTTP without TLS, and no network hears it.
 
-
-@functools.cache
-def plain_http(host: str) -> bool:
-    """Whether the registry at ``host[:port]`` speaks HTTP without TLS, which container runtimes must be told.
-
-    On this computer it does; elsewhere it is asked, once per process.
-
-    :raises RegistryUnreachable: it does not answer.
+    Any other is spoken to over TLS, whatever it answers: to fall back to HTTP would let whoever breaks the
+    handshake read along.
     """
-    name = host.rpartition(":")[0].strip("[]") if host.rpartition(":")[2].isdigit() else host
+    name = host.rpartition(":")[0].strip("[]") if host.rpartition(":")[2].isdigit() else host.strip("[]")
     try:
         address = ipaddress.ip_address("127.0.0.1" if name == "localhost" else name)
     except ValueError:
-        pass
-    else:
-        if any(address in network for network in _PLAIN):
-            return True
-    try:
-        _send("GET", f"https://{host}/v2/", {}, "")
-    except RegistryUnreachable as error:
-        reason = error.__cause__
-        cause = reason.reason if isinstance(reason, urllib.error.URLError) else reason
-        # The answer to a TLS greeting was not TLS; a certificate that does not verify is an error, not a reason.
-        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLCertVerificationError):
-            return True
-        raise
-    return False
+        return False
+    return any(address in network for network in _PLAIN)
+
+
+class _Upload:
+    """A file that is sent, as far as the stage has time."""
+
+    def __init__(self, file: BinaryIO, size: int, host: str, stage: StageContext | None) -> None:
+        self._file, self._size, self._host, self._stage = file, size, host, stage
+        self._sent = self._shown = 0
+
+    def read(self, size: int = -1) -> bytes:
+        if self._stage:
+            self._stage.remaining()
+            if self._sent - self._shown >= _SHOWN:
+                self._shown = self._sent
+                self._stage.progress(f"pushing to {self._host}: {self._sent >> 20} of {self._size >> 20} MiB")
+        chunk = self._file.read(size)
+        self._sent += len(chunk)
+        return chunk
 
 
 def _send(
@@ -238,6 +267,7 @@ def _send(
     headers: Mapping[str, str],
     authorization: str,
     body: Path | None = None,
+    stage: StageContext | None = None,
 ) -> _Response:
     request = urllib.request.Request(url, method=method, headers=dict(headers))  # noqa: S310 - base_url's schemes
     if authorization:
@@ -248,9 +278,11 @@ def _send(
     try:
         with ExitStack() as stack:
             if body:
-                request.data = stack.enter_context(body.open("rb"))
-                request.add_header("Content-Length", str(body.stat().st_size))
-            answer = stack.enter_context(opener.open(request, timeout=TIMEOUT))
+                size = body.stat().st_size
+                request.data = _Upload(stack.enter_context(body.open("rb")), size, request.host, stage)
+                request.add_header("Content-Length", str(size))
+            timeout = min(TIMEOUT, stage.remaining()) if stage else TIMEOUT
+            answer = stack.enter_context(opener.open(request, timeout=timeout))
             return _Response(answer.url, answer.status, answer.headers, answer.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -258,9 +290,12 @@ def _send(
     except OSError as error:
         host = request.host
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise RegistryUnreachable(
-            f"registry {host} unreachable: {reason}", remedy="check the network, the registry's name and its port"
-        ) from error
+        if stage:
+            stage.remaining()  # a timeout may have been the stage's
+        remedy = "check the network, the registry's name and its port"
+        if isinstance(reason, ssl.SSLError):
+            remedy += f"; one without TLS must be named http://{host}"
+        raise RegistryUnreachable(f"registry {host} unreachable: {reason}", remedy=remedy) from error
 
 
 def _next_page(link: str) -> str:
@@ -271,16 +306,20 @@ def _next_page(link: str) -> str:
 # -- authorization ----------------------------------------------------------------------------------------------
 
 
-def _authorize(repository: Repository, challenge: str, *, write: bool) -> str:
-    """The Authorization header that a 401's challenge asks for (https://distribution.github.io/distribution/spec/auth/token/)."""
+def _authorize(repository: Repository, challenge: str, *, write: bool, stage: StageContext | None) -> str:
+    """The Authorization header that a 401's challenge asks for (https://distribution.github.io/distribution/spec/auth/token/).
+
+    A login is for TLS only, of the registry and of the server that gives its tokens; over HTTP we are anonymous.
+    """
     kind, _, rest = challenge.partition(" ")
-    credentials = _credentials(repository.host)
+    credentials = _credentials(repository.host) if repository.url.startswith("https://") else ""
     if kind.lower() != "bearer":
         return credentials
     asked = urllib.request.parse_keqv_list(urllib.request.parse_http_list(rest))
     scope = f"repository:{repository.name}:{'pull,push' if write else 'pull'}"
     query = urlencode({"service": asked.get("service", ""), "scope": scope})
-    answer = _send("GET", f"{asked['realm']}?{query}", {}, credentials)
+    realm = asked["realm"]
+    answer = _send("GET", f"{realm}?{query}", {}, credentials if realm.startswith("https://") else "", stage=stage)
     if answer.status != 200:
         return ""
     token = json.loads(answer.body)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import StageError
 from ..model import Artifacts, BuildRequest, ErrorClass, Pin, Project, Ref
+from ..stage import StageContext
 from . import cache, resolve
 from .distribution import Repository
 
@@ -38,10 +39,10 @@ class UpstreamBuild:
         pins = []
         for name, repository in zip(self.images, self._repositories(), strict=True):
             request.stage.progress(f"looking up {repository}:{tag}")
-            digest = repository.digest(tag)
+            digest = repository.digest(tag, request.stage)
             if digest is None:
                 raise StageError(f"{repository} has no tag {tag}", error_class=ErrorClass.CONFIGURATION)
-            _check_arch(repository, digest, request.arch)
+            _check_arch(repository, digest, request.arch, request.stage)
             request.stage.write(f"{repository}:{tag} {digest}")
             pins.append(Pin(name=name, image=str(repository), tag=tag, digest=digest))
         return Artifacts(request.project.name, request.ref, request.arch, tuple(pins))
@@ -53,9 +54,9 @@ class UpstreamBuild:
         return version if version == self.head else self.tag.format(version=version, number=version.removeprefix("v"))
 
 
-def _check_arch(repository: Repository, digest: str, arch: str) -> None:
+def _check_arch(repository: Repository, digest: str, arch: str, stage: StageContext) -> None:
     """An image for another architecture would fail on the node as `exec format error`; say it here."""
-    index = repository.manifest(digest)
+    index = repository.manifest(digest, stage)
     offered = {entry.get("platform", {}).get("architecture", "") for entry in index.get("manifests", [])}
     if offered and arch not in offered:
         known = ", ".join(sorted(offered - {"", "unknown"}))

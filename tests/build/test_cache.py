@@ -61,7 +61,7 @@ def test_another_registry_gets_the_image_without_a_build(
 ) -> None:
     pushed = []
 
-    def push(repository: Repository, layout: Layout, tag: str) -> str:
+    def push(repository: Repository, layout: Layout, tag: str, stage: StageContext) -> str:
         pushed.append(repository.host)
         return layout.manifest.digest
 

@@ -6,8 +6,12 @@ import base64
 import json
 import multiprocessing
 import socket
+import ssl
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -18,8 +22,11 @@ import pytest
 from pytest_crosscloud.build import distribution
 from pytest_crosscloud.build.distribution import RegistryUnreachable, Repository
 from pytest_crosscloud.build.images import File, ImageConfig, Layout, write
-from pytest_crosscloud.errors import StageError
+from pytest_crosscloud.errors import DeadlineExceeded, StageError
+from pytest_crosscloud.provision.bootstrap import Bootstrap
 from pytest_crosscloud.redact import redact
+from pytest_crosscloud.stage import StageContext
+from tests.provision.test_cluster import serving_certificate
 
 TOKEN = "a-token-that-opens"
 
@@ -41,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         elif server.status:
             self._answer(server.status, {}, b"broken")
         elif server.closed and authorization != f"Bearer {TOKEN}":
-            realm = f'Bearer realm="http://{server.host}/token",service="this,that",scope="ignored"'
+            realm = f'Bearer realm="{server.realm}/token",service="this,that",scope="ignored"'
             self._answer(401, {"WWW-Authenticate": realm}, b"")
         elif self.path == "/v2/some/image/manifests/v1":
             self._answer(200, {"Docker-Content-Digest": "sha256:abc"}, b"")
@@ -72,6 +79,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.host = f"127.0.0.1:{self.server_address[1]}"
+        self.realm = f"http://{self.host}"
         self.asked: list[tuple[str, str]] = []
 
     @property
@@ -79,17 +87,52 @@ class Server(ThreadingHTTPServer):
         return Repository(self.host, "some/image")
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
-    monkeypatch.setattr(distribution, "_tokens", {})
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
+@contextmanager
+def serving() -> Iterator[Server]:
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    monkeypatch.setattr(distribution, "_tokens", {})
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the server were on another computer."""
+    monkeypatch.setattr(distribution, "_PLAIN", ())
+
+
+@pytest.fixture
+def tls_server(server: Server, outside: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Server:
+    """The server behind TLS."""
+    ca = Bootstrap.create().ca
+    (tmp_path / "ca.pem").write_text(ca.certificate)
+    (tmp_path / "server.pem").write_text(serving_certificate(ca))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.realm = f"https://{server.host}"
+    return server
+
+
+@pytest.fixture
+def login(server: Server, tmp_path: Path) -> str:
+    """Somebody logged in; what is returned opens the registry."""
+    encoded = base64.b64encode(b"user:a-secret-password").decode()
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker" / "config.json").write_text(json.dumps({"auths": {server.host: {"auth": encoded}}}))
+    return f"Basic {encoded}"
 
 
 @pytest.mark.parametrize(
@@ -117,14 +160,25 @@ def test_a_token_is_fetched_when_one_is_wanted_and_used_again(server: Server) ->
     assert TOKEN not in redact(f"it is {TOKEN}")
 
 
-def test_who_logged_in_asks_for_the_token_by_name(server: Server, tmp_path: Path) -> None:
-    server.closed = True
-    encoded = base64.b64encode(b"user:a-secret-password").decode()
-    (tmp_path / "docker").mkdir()
-    (tmp_path / "docker" / "config.json").write_text(json.dumps({"auths": {server.host: {"auth": encoded}}}))
-    assert server.image.digest("v1")
-    assert [authorization for path, authorization in server.asked if "/token" in path] == [f"Basic {encoded}"]
+def test_who_logged_in_asks_for_the_token_by_name(tls_server: Server, login: str) -> None:
+    tls_server.closed = True
+    assert tls_server.image.digest("v1")
+    assert [authorization for path, authorization in tls_server.asked if "/token" in path] == [login]
     assert "a-secret-password" not in redact("a-secret-password")
+
+
+def test_a_login_is_not_sent_over_plain_http(server: Server, login: str) -> None:
+    server.closed = True
+    assert server.image.digest("v1")
+    assert login not in [authorization for _, authorization in server.asked]
+
+
+def test_a_login_is_not_sent_to_a_server_of_tokens_without_tls(tls_server: Server, login: str) -> None:
+    tls_server.closed = True
+    with serving() as tokens:
+        tls_server.realm = f"http://{tokens.host}"
+        assert tls_server.image.digest("v1")
+        assert [authorization for _, authorization in tokens.asked] == [""]
 
 
 def test_a_tag_that_is_not_there_has_no_digest(server: Server) -> None:
@@ -145,12 +199,12 @@ def test_a_registry_that_cannot_answer_counts_as_unreachable(server: Server, sta
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refusal_is_a_matter_of_configuration(server: Server, status: int) -> None:
-    server.status = status
+def test_a_refusal_is_a_matter_of_configuration(tls_server: Server, status: int) -> None:
+    tls_server.status = status
     with pytest.raises(StageError, match="refuses access to some/image") as caught:
-        server.image.digest("v1")
+        tls_server.image.digest("v1")
     assert caught.value.error_class == "configuration"
-    assert f"docker login {server.host}" in caught.value.remedy
+    assert f"docker login {tls_server.host}" in caught.value.remedy
 
 
 def test_a_registry_that_is_not_there_is_unreachable() -> None:
@@ -161,44 +215,95 @@ def test_a_registry_that_is_not_there_is_unreachable() -> None:
             Repository(host, "some/image").digest("v1")
 
 
-def test_plain_http_is_found_out_where_a_registry_does_not_speak_tls(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+def test_a_registry_that_fails_the_tls_handshake_is_not_spoken_to_over_http(server: Server, outside: None) -> None:
+    with pytest.raises(RegistryUnreachable) as caught:
+        server.image.digest("v1")
+    assert f"http://{server.host}" in caught.value.remedy
+    assert server.asked == []
+
+
+def test_a_registry_that_is_named_with_http_is_spoken_to_over_http(server: Server, outside: None) -> None:
+    image = Repository.at(f"http://{server.host}", "some/image")
+    assert image.digest("v1") == "sha256:abc"
+    assert str(image) == f"{server.host}/some/image"
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("docker.io", "https://registry-1.docker.io"),
+        ("198.18.0.7:5000", "http://198.18.0.7:5000"),
+        ("198.18.15.254:5000", "http://198.18.15.254:5000"),
+        ("198.18.16.1:5000", "https://198.18.16.1:5000"),
+        ("localhost", "http://localhost"),
+        ("[::1]:5000", "http://[::1]:5000"),
+        ("registry.example:5000", "https://registry.example:5000"),
+        ("10.0.0.1:5000", "https://10.0.0.1:5000"),
+    ],
+)
+def test_only_inside_of_this_computer_http_is_plain(host: str, url: str) -> None:
+    assert Repository(host, "some/image").url == url
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Layout:
+    return write(tmp_path / "image", [File("/a", b"a")], ImageConfig("amd64", ["/a"]))
+
+
+def test_a_push_ends_with_its_stage_when_nothing_answers(image: Layout, stage: StageContext) -> None:
+    stage.deadline = time.monotonic() + 0.3
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(DeadlineExceeded, match="while pushing silent/image"):
+            Repository(host, "silent/image").push(image, "v1", stage)
+
+
+def test_a_push_that_another_process_holds_up_says_so(image: Layout, stage: StageContext, server: Server) -> None:
+    stage.deadline = time.monotonic() + 0.3
+    with (
+        distribution._pushing("some/image", replace(stage, deadline=time.monotonic() + 60)),
+        pytest.raises(DeadlineExceeded, match="waiting for another process, which is pushing some/image"),
+    ):
+        server.image.push(image, "v1", stage)
+
+
+def test_an_upload_says_how_far_it_is(
+    registry_host: str, tmp_path: Path, stage: StageContext, progress: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distribution, "_PLAIN", ())  # as if it were on another computer
-    distribution.plain_http.cache_clear()
-    assert distribution.plain_http(server.host)
-    distribution.plain_http.cache_clear()
-    with pytest.raises(RegistryUnreachable):
-        distribution.plain_http("127.0.0.1:1")
+    monkeypatch.setattr(distribution, "_SHOWN", 1 << 20)
+    large = write(tmp_path / "large", [File("/a", b"a" * (3 << 20))], ImageConfig("amd64", ["/a"]))
+    Repository(registry_host, "pushed/large").push(large, "v1", stage)
+    shown = [f"pushing to {registry_host}: {part} of 3 MiB" for part in (1, 2, 3)]
+    assert progress == ["pushing pushed/large", *shown]
 
 
-def test_docker_hub_is_asked_over_tls_where_its_api_is() -> None:
-    assert distribution.base_url("docker.io") == "https://registry-1.docker.io"
-    assert distribution.base_url("198.18.0.7:5000") == "http://198.18.0.7:5000"
-
-
-def test_a_pushed_image_is_there_and_pushing_again_changes_nothing(registry_host: str, tmp_path: Path) -> None:
-    image = write(tmp_path / "image", [File("/a", b"a")], ImageConfig("amd64", ["/a"]))
+def test_a_pushed_image_is_there_and_pushing_again_changes_nothing(
+    registry_host: str, image: Layout, stage: StageContext
+) -> None:
     repository = Repository(registry_host, "pushed/image")
     assert repository.digest("v1") is None
-    assert repository.push(image, "v1") == image.manifest.digest
-    assert repository.push(image, "v2") == image.manifest.digest
+    assert repository.push(image, "v1", stage) == image.manifest.digest
+    assert repository.push(image, "v2", stage) == image.manifest.digest
     assert sorted(repository.tags()) == ["v1", "v2"]
     assert repository.manifest("v1")["layers"][0]["digest"] == list(image.blobs())[1].digest
 
 
-def _push_all(host: str, images: list[Path], together: Barrier) -> None:
+def _push_all(host: str, images: list[Path], together: Barrier, stage: StageContext) -> None:
     for image in images:
         together.wait(60)
-        Repository(host, "contended/image").push(Layout(image), "v1")
+        Repository(host, "contended/image").push(Layout(image), "v1", stage)
 
 
-def test_processes_that_push_the_same_at_once_do_not_spoil_it(registry_host: str, tmp_path: Path) -> None:
+def test_processes_that_push_the_same_at_once_do_not_spoil_it(
+    registry_host: str, tmp_path: Path, stage: StageContext
+) -> None:
     images = [tmp_path / str(number) for number in range(20)]
     for image in images:
         write(image, [File("/a", image.name.encode())], ImageConfig("amd64", ["/a"]))
     together = multiprocessing.Barrier(4)
-    pushes = [multiprocessing.Process(target=_push_all, args=(registry_host, images, together)) for _ in range(4)]
+    pushes = [
+        multiprocessing.Process(target=_push_all, args=(registry_host, images, together, stage)) for _ in range(4)
+    ]
     for push in pushes:
         push.start()
     for push in pushes:
@@ -207,11 +312,10 @@ def test_processes_that_push_the_same_at_once_do_not_spoil_it(registry_host: str
 
 
 def test_an_image_that_is_there_is_not_written_again(
-    registry_host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry_host: str, image: Layout, stage: StageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = write(tmp_path / "image", [File("/a", b"a")], ImageConfig("amd64", ["/a"]))
     repository = Repository(registry_host, "pushed/once")
-    repository.push(image, "v1")
+    repository.push(image, "v1", stage)
     sent = []
     send = distribution._send
 
@@ -220,5 +324,5 @@ def test_an_image_that_is_there_is_not_written_again(
         return send(method, *arguments)
 
     monkeypatch.setattr(distribution, "_send", record)
-    repository.push(image, "v1")
+    repository.push(image, "v1", stage)
     assert sent == ["HEAD"]

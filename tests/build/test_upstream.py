@@ -21,10 +21,11 @@ def pushed(registry_host: str, tmp_path_factory: pytest.TempPathFactory) -> dict
     """Digests by tag of the repository ``upstream/app``, whose tags have no v."""
     directory = tmp_path_factory.mktemp("images")
     repository = Repository(registry_host, "upstream/app")
+    stage = StageContext("build upstream", "test", directory)
     digests = {}
     for tag in ("1.9.0", "1.10.0", "latest"):
         image = write(directory / tag, [File("/a", tag.encode())], ImageConfig("amd64", ["/a"]))
-        digests[tag] = repository.push(image, tag)
+        digests[tag] = repository.push(image, tag, stage)
     # The same image under an index that offers one architecture, as multi-architecture images have it.
     entry = {**image.manifest.descriptor(), "platform": {"os": "linux", "architecture": "amd64"}}
     index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}).encode()
