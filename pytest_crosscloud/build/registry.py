@@ -34,7 +34,7 @@ NETWORK = ipaddress.ip_network("198.18.0.0/20")
 #: The first port that is tried, and how many after it.
 PORT, PORTS = 5000, 50
 
-#: Seconds that a registry gets to answer.
+#: Seconds that a registry gets to answer, and any program to end.
 DEADLINE = 15.0
 
 #: Kind and name under which a run's registry is recorded in the store; its process carries them.
@@ -98,7 +98,7 @@ def release(spec: Mapping[str, Any]) -> None:
     if left := processes.end_all(lambda: processes.of_resource(run, RESOURCE)):
         raise StageError(f"the run's registry (process {left[0].pid}) does not end")
     for address in [address for address, label in _labels().items() if label == _label(run)]:
-        subprocess.run(["ip", "address", "del", f"{address}/32", "dev", "lo"], check=False, capture_output=True)
+        _ip("address", "del", f"{address}/32", "dev", "lo")
 
 
 # -- its address ------------------------------------------------------------------------------------------------
@@ -116,8 +116,7 @@ def _claim_address(run: str) -> str:
     error = ""
     for step in range(hosts):
         address = str(NETWORK[1 + (offset + step) % hosts])
-        command = ["ip", "address", "add", f"{address}/32", "dev", "lo", "label", _label(run)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        done = _ip("address", "add", f"{address}/32", "dev", "lo", "label", _label(run))
         if done.returncode == 0:
             return address
         error = done.stderr.strip()
@@ -130,9 +129,16 @@ def _labels() -> dict[str, str]:
     """The label of each address of ``lo``."""
     if not shutil.which("ip"):
         return {}
-    command = ["ip", "-json", "address", "show", "dev", "lo"]
-    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return {entry["local"]: entry.get("label", "") for link in json.loads(shown) for entry in link["addr_info"]}
+    shown = _ip("-json", "address", "show", "dev", "lo")
+    shown.check_returncode()
+    return {entry["local"]: entry.get("label", "") for link in json.loads(shown.stdout) for entry in link["addr_info"]}
+
+
+def _ip(*arguments: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(["ip", *arguments], check=False, capture_output=True, text=True, timeout=DEADLINE)
+    except subprocess.TimeoutExpired:
+        raise StageError(f"`ip {' '.join(arguments)}` did not end within {DEADLINE:.0f} s") from None
 
 
 def _free_ports(address: str) -> Iterator[int]:
@@ -176,6 +182,7 @@ def _spawn(program: str, run: str, directory: Path, storage: Path, host: str) ->
             stdout=log,
             stderr=log,
             check=True,
+            timeout=DEADLINE,
         )
 
 

@@ -19,6 +19,7 @@ from pytest_crosscloud.build.distribution import Repository
 from pytest_crosscloud.build.images import File, ImageConfig, write
 from pytest_crosscloud.errors import StageError
 from pytest_crosscloud.run import processes
+from pytest_crosscloud.stage import StageContext
 
 pytestmark = pytest.mark.skipif(not shutil.which("docker-registry"), reason="docker-registry is not installed")
 
@@ -48,11 +49,11 @@ def running(spec: dict[str, Any]) -> list[processes.Process]:
     return processes.of_resource(spec["run"], registry.RESOURCE)
 
 
-def test_registries_of_two_runs_share_what_was_pushed(start: Starter, tmp_path: Path) -> None:
+def test_registries_of_two_runs_share_what_was_pushed(start: Starter, tmp_path: Path, stage: StageContext) -> None:
     first, second = start(), start()
     assert first.host != second.host
     image = write(tmp_path / "image", [File("/a", b"a")], ImageConfig("amd64", ["/a"]))
-    digest = Repository(first.host, "some/image").push(image, "v1")
+    digest = Repository(first.host, "some/image").push(image, "v1", stage)
     assert digest == image.manifest.digest
     assert Repository(second.host, "some/image").digest("v1") == digest
     registry.release(first.spec)
@@ -121,3 +122,13 @@ def test_without_the_program_the_package_is_named(tmp_path: Path, monkeypatch: p
         registry.start("test", tmp_path, lambda spec: None)
     assert caught.value.error_class == "configuration"
     assert "apt-get install docker-registry" in caught.value.remedy
+
+
+def test_an_ip_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "ip"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(registry, "DEADLINE", 0.2)
+    with pytest.raises(StageError, match="`ip -json address show dev lo` did not end"):
+        registry.release({"run": f"test-{uuid.uuid4()}"})
