@@ -121,6 +121,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         targets = matrix.narrow(**_marked(metafunc))
     except ConfigurationError as error:
         raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from None
+    if not targets:
+        reason = "its crosscloud mark leaves nothing of the matrix of this run"
+        metafunc.parametrize(_TARGET, [pytest.param(None, marks=pytest.mark.skip(reason))], ids=["none"])
+        return
     metafunc.parametrize(_TARGET, targets, ids=[target.id for target in targets], indirect=True, scope="session")
 
 

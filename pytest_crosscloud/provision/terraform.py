@@ -157,7 +157,9 @@ def progress(event: Mapping[str, Any]) -> str:
         case "apply_progress":
             return f"{hook['action']} {address}, {hook['elapsed_seconds']:.0f} s"
         case "provision_progress":
-            return f"{address}: {hook['output'].strip()}"
+            said = hook["output"].strip()
+            # The command of a provisioner is for its log, not for somebody who waits.
+            return "" if said.startswith("Executing: ") else f"{address}: {said}"
         case _:
             return ""
 

@@ -18,6 +18,12 @@ class Written:
     notes: list[str] = field(default_factory=list)  #: what was left out
 
 
+def write_live(summary: RunSummary, out: Path) -> None:
+    """Write what a person or a program may look at while the run goes on, and finds if it was killed."""
+    results.write(summary, out)
+    dashboard.write(summary, out)
+
+
 def write_all(summary: RunSummary, out: Path) -> Written:
     """Write every report of a run below ``out``. One that fails does not take the others with it."""
     written = Written()

@@ -210,6 +210,13 @@ def _wait(processes: Iterable[Process], seconds: float) -> None:
 # -- /proc ------------------------------------------------------------------------------------------------------
 
 
+#: Looks at an environment that seems to be empty, a millisecond apart: an execve(2) takes less.
+_LOOKS = 10
+
+#: The kernel's own processes are children of this one, and have no environment.
+_KTHREADD = 2
+
+
 @dataclass(frozen=True)
 class _Stat:
     name: str
@@ -250,7 +257,15 @@ def _pids() -> Iterator[int]:
 
 
 def _environ(pid: int) -> list[bytes]:
+    """A process's environment. While it executes another program, the kernel shows none for a moment: look again."""
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        for _ in range(_LOOKS):
+            if content := Path(f"/proc/{pid}/environ").read_bytes():
+                return content.split(b"\0")
+            stat = _stat(pid)
+            if stat is None or stat.state == "Z" or stat.parent == _KTHREADD or pid == _KTHREADD:
+                return []
+            time.sleep(0.001)
     except OSError:
-        return []
+        pass
+    return []

@@ -48,14 +48,15 @@ class RunSummary:
     results: Mapping[str, StageResult] = field(default_factory=dict)  #: by stage key
 
     def stages(self, cell: Cell) -> dict[StageName, StageResult]:
-        """The four stages of a cell. One that was never reached is ``n/a``, or ``cancelled`` once the run is over."""
+        """The four stages of a cell. One that was never reached is ``n/a``; ``cancelled`` if the run was."""
         targets = {
             StageName.BUILD: cell.build.id,
             StageName.PROVISION: cell.cluster.id,
             StageName.DEPLOY: cell.id,
             StageName.E2E: cell.id,
         }
-        unreached = Status.NA if self.finished is None else Status.CANCELLED
+        was_cancelled = any(result.status == Status.CANCELLED for result in self.results.values())
+        unreached = Status.CANCELLED if was_cancelled else Status.NA
         return {
             stage: self.results.get(stage_key(stage, target)) or StageResult(stage, target, unreached)
             for stage, target in targets.items()

@@ -9,12 +9,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from .. import report
 from ..model import StageResult, Status
 from ..report.terminal import Live
 from .context import Run
 
 #: Seconds between two looks at the store.
 _INTERVAL = 0.2
+
+#: Seconds between two pages, at least.
+_WRITE = 2.0
 
 
 class Watcher(threading.Thread):
@@ -28,6 +32,8 @@ class Watcher(threading.Thread):
         self._stopping = threading.Event()
         self._told: set[str] = set()
         self._seen = 0
+        self._is_stale = False  # what is written says less than the store
+        self._next_write = 0.0
 
     def run(self) -> None:
         self._live.header(self._run.summary())
@@ -56,6 +62,12 @@ class Watcher(threading.Thread):
         for number, result in changes:
             self._seen = number
             self._tell(result)
+        self._is_stale = self._is_stale or bool(changes)
+        if self._is_stale and (started := time.monotonic()) >= self._next_write:
+            self._is_stale = False
+            report.write_live(self._run.summary(), self._run.out)
+            # A page of thousands of rows takes seconds: it may take a tenth of the time, not all of it.
+            self._next_write = time.monotonic() + max(_WRITE, 10 * (time.monotonic() - started))
 
     def _tell(self, result: StageResult) -> None:
         hook = self._run.plugins.hook

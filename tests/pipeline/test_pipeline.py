@@ -324,6 +324,8 @@ def test_the_closest_mark_counts_and_unknown_keywords_do_not_pass(rootdir: Rootd
     )
     select = ("--clouds=here,there", "--projects=demo", "--refs=stable")
     rootdir.run(*select, "test_marks.py").assert_outcomes(passed=2)
+    narrower = ("--clouds=here", "--projects=demo", "--refs=stable", "test_marks.py")
+    rootdir.run(*narrower).assert_outcomes(passed=1, skipped=1)
     result = rootdir.run(*select, "test_unknown.py")
     assert result.ret != 0
     result.stdout.fnmatch_lines(["*pytest.mark.crosscloud takes over=, projects=, clouds=*"])
@@ -352,6 +354,8 @@ def test_what_runs_is_ended_and_destroyed_however_pytest_ends(
     command += ["--clouds=here", "--projects=demo", "--refs=stable"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as process:
         _wait_for(lambda: rootdir.ledger("hang"), "e2e stage")
+        if number == signal.SIGKILL:
+            _wait_for(lambda: (rootdir.out / "results.json").exists(), "page of what was done so far")
         # Ctrl-C goes to the whole foreground process group, a kill to the controller alone.
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         process.communicate(timeout=60)
@@ -359,7 +363,9 @@ def test_what_runs_is_ended_and_destroyed_however_pytest_ends(
     _wait_for(lambda: "destroy here" in rootdir.ledger(), "destroy")
     run = next((rootdir.path.parent).rglob("runs/*")).name
     _wait_for(lambda: not _carrying(run), "end of the run's processes")
-    if number != signal.SIGKILL:
+    if number == signal.SIGKILL:
+        assert statuses(rootdir)["demo-stable-here"]["build"] == "success"  # the page shows what was done
+    else:
         assert statuses(rootdir)["demo-stable-here"]["e2e"] == "cancelled"
 
 
