@@ -83,7 +83,7 @@ class ByHand:
         self._kubectl = [kubectl, "--kubeconfig", cluster.kubeconfig, "--namespace", _NAMESPACE]
         project = local.run.config.projects[PROJECT]
         artifacts = local.engine.artifacts(local.cell.build)
-        self._chart = helm.find_chart(project.chart)
+        self._chart = helm.find_chart(project.chart, Path.cwd())
         self._values = json.dumps(helm.values(project, artifacts))
         self._job = json.dumps(_job(project, artifacts))
 

@@ -219,7 +219,7 @@ def test_a_crash_loop_is_the_products_fault_and_leaves_evidence(site: Site) -> N
 def test_a_pod_that_never_becomes_ready_is_the_products_fault(site: Site) -> None:
     # The probe asks for a Corefile's plugin that listens; a cluster domain that is none keeps it from starting.
     chart = site.directory / "unready"
-    shutil.copytree(helm.find_chart("coredns"), chart)
+    shutil.copytree(helm.find_chart("coredns", Path.cwd()), chart)
     template = chart / "templates/deployment.yaml"
     template.write_text(template.read_text().replace("path: /ready", "path: /never"))
 
@@ -231,7 +231,7 @@ def test_a_pod_that_never_becomes_ready_is_the_products_fault(site: Site) -> Non
 
 def test_a_chart_that_does_not_render_says_where(site: Site) -> None:
     chart = site.directory / "broken"
-    shutil.copytree(helm.find_chart("coredns"), chart)
+    shutil.copytree(helm.find_chart("coredns", Path.cwd()), chart)
     template = chart / "templates/service.yaml"
     template.write_text(template.read_text() + "{{ .Values.no.such.value }}\n")
 
