@@ -6,8 +6,10 @@ import os
 import re
 import shutil
 import tarfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import StageError
@@ -19,6 +21,9 @@ from .names import image_tag, pin_name
 
 #: In the order of preference: the first two need no daemon.
 ENGINES = ("buildah", "podman", "docker")
+
+#: Seconds to remove what a build left, beyond the stage's own.
+_CLEANING = 30.0
 
 #: How the engines announce a step: ``[1/2] STEP 3/7: RUN make`` and ``#9 [build 3/7] RUN make``.
 _STEP = re.compile(r"(?:\[\d+/\d+\] )?(?:STEP |#\d+ \[(?:\S+ )?)(\d+)/(\d+)[:\]] (.*)")
@@ -51,7 +56,8 @@ class DockerfileBuild:
             source = folder / "source"
             with classed(self.repository):
                 self._fetch(request.stage, request.ref, source)
-                self._build(request, engine, source, folder / self.image)
+                with _storage(request.stage, engine, folder / "storage") as command:
+                    self._build(request, command, source, folder / self.image)
             shutil.rmtree(source)
 
         project, ref = request.project, request.ref
@@ -72,10 +78,10 @@ class DockerfileBuild:
         ):
             stage.command(["git", *step], cwd=source, env=env)
 
-    def _build(self, request: BuildRequest, engine: str, source: Path, layout: Path) -> None:
+    def _build(self, request: BuildRequest, engine: list[str], source: Path, layout: Path) -> None:
         stage = request.stage
         name = f"localhost/crosscloud-{request.stage.run}:{cache.fingerprint(self.image, request.ref.commit)[:12]}"
-        command = [engine, "build", "--tag", name, "--platform", f"linux/{request.arch}"]
+        command = [*engine, "build", "--tag", name, "--platform", f"linux/{request.arch}"]
         command += ["--file", str(source / self.dockerfile)]
         command += ["--target", self.target] if self.target else []
         command += [word for item in self.arguments.items() for word in ("--build-arg", "=".join(item))]
@@ -90,17 +96,43 @@ class DockerfileBuild:
             if found := _STEP.match(line):
                 stage.progress(f"step {found[1]} of {found[2]}: {found[3]}")
 
-        stage.progress(f"building with {engine}")
-        stage.command([*command, str(source / self.context)], env=env, on_line=step, error_class=ErrorClass.PRODUCT)
-        stage.progress("packaging")
-        layout.parent.mkdir(parents=True, exist_ok=True)
+        stage.progress(f"building with {engine[0]}")
         try:
-            if engine == "docker":
+            stage.command([*command, str(source / self.context)], env=env, on_line=step, error_class=ErrorClass.PRODUCT)
+            stage.progress("packaging")
+            layout.parent.mkdir(parents=True, exist_ok=True)
+            if engine[0] == "docker":
                 _docker_layout(stage, name, layout)
             else:
-                stage.command([engine, "push", name, f"oci:{layout}"])
+                stage.command([*engine, "push", name, f"oci:{layout}"])
         finally:
-            stage.command([engine, "rmi", name], check=False)
+            if engine[0] == "docker":
+                _clean(stage, [*engine, "rmi", name])
+
+
+@contextmanager
+def _storage(stage: StageContext, engine: str, directory: Path) -> Iterator[list[str]]:
+    """The engine's command, with images and containers in ``directory``, where it can be told where to keep them.
+
+    There they are of this build alone, and go with it; what a killed build left goes with the folder around it.
+    Docker's are its daemon's.
+    """
+    if engine == "docker":
+        yield [engine]
+        return
+    command = [engine, "--root", str(directory / "root"), "--runroot", str(directory / "run")]
+    try:
+        yield command
+    finally:
+        # The engine knows what is mounted in there, and whose the files are.
+        _clean(stage, [*command, "rmi", "--all", "--force"])
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _clean(stage: StageContext, command: list[str]) -> None:
+    """Remove what a build left. The stage's own time may be over, and a failure here must not hide what came before."""
+    with suppress(StageError):
+        replace(stage, deadline=time.monotonic() + _CLEANING).command(command, check=False)
 
 
 def _engine() -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from pytest_crosscloud.build import dockerfile
 from pytest_crosscloud.build.distribution import Repository
 from pytest_crosscloud.build.dockerfile import DockerfileBuild
-from pytest_crosscloud.errors import StageError
+from pytest_crosscloud.errors import DeadlineExceeded, StageError
 from pytest_crosscloud.model import Artifacts, BuildRequest, Project, Ref
 from pytest_crosscloud.stage import StageContext
 
@@ -51,7 +53,11 @@ def run(stage: StageContext, registry_host: str) -> Callable[[DockerfileBuild], 
 @pytest.mark.root  # rootless, buildah needs subordinate ids that not every host gives
 @pytest.mark.skipif(not shutil.which("buildah"), reason="buildah is not installed")
 def test_buildah_builds_the_target_of_a_commit(
-    build: DockerfileBuild, run: Callable[[DockerfileBuild], Artifacts], registry_host: str, progress: list[str]
+    build: DockerfileBuild,
+    run: Callable[[DockerfileBuild], Artifacts],
+    registry_host: str,
+    progress: list[str],
+    cache_directory: Path,
 ) -> None:
     artifacts = run(build)
     (pin,) = artifacts.pins
@@ -60,6 +66,9 @@ def test_buildah_builds_the_target_of_a_commit(
     assert len(repository.manifest(pin.digest)["layers"]) == 1
     assert [line for line in progress if line.startswith("step ")][-1] == "step 4 of 4: COPY hello /hello"
     assert run(build) == replace(artifacts, cached=True)
+    shown = subprocess.run(["buildah", "images", "--format", "{{.Name}}"], capture_output=True, text=True, check=True)
+    assert "crosscloud-test" not in shown.stdout, "it is in the storage of all"
+    assert not [path for path in cache_directory.rglob("storage") if path.is_dir()]
 
 
 @pytest.mark.root
@@ -77,6 +86,9 @@ ENGINE = """#!{python}
 import pathlib, sys, tarfile
 from pytest_crosscloud.build.images import File, ImageConfig, write
 
+if sys.argv[1] == "--root":  # --root X --runroot Y: where this build's storage is
+    assert sys.argv[3] == "--runroot"
+    del sys.argv[1:5]
 with open("{calls}", "a") as calls:
     print(*sys.argv[1:], file=calls)
 
@@ -85,6 +97,7 @@ def layout(directory):
 
 if sys.argv[1] == "build":
     print("{step}")
+    {hang}
 elif sys.argv[1] == "push":
     layout(pathlib.Path(sys.argv[3].removeprefix("oci:")))
 elif sys.argv[1] == "save":
@@ -100,14 +113,15 @@ elif sys.argv[1] == "save":
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Make an engine the only one on PATH; the file that is returned gets its command lines."""
 
-    def install(name: str, step: str = "", spoil: str = "pass") -> Path:
+    def install(name: str, step: str = "", spoil: str = "pass", hang: str = "pass") -> Path:
         monkeypatch.setattr(dockerfile, "ENGINES", (name,))
         (tmp_path / "bin").mkdir()
         program = tmp_path / "bin" / name
-        program.write_text(ENGINE.format(python=sys.executable, calls=tmp_path / "calls", step=step, spoil=spoil))
+        calls = tmp_path / "calls"
+        program.write_text(ENGINE.format(python=sys.executable, calls=calls, step=step, spoil=spoil, hang=hang))
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-        return tmp_path / "calls"
+        return calls
 
     return install
 
@@ -135,6 +149,24 @@ def test_other_engines_are_asked_for_the_same(
     assert kept.split()[0] == ("push" if name == "podman" else "save")
     assert removed.split()[0] == "rmi"
     assert "step 2 of 3: COPY hello /hello" in progress
+
+
+@pytest.mark.parametrize("name", ["podman", "docker"])
+def test_a_build_that_is_too_late_is_cleaned_up_and_says_so(
+    build: DockerfileBuild,
+    run: Callable[[DockerfileBuild], Artifacts],
+    engine: Callable[..., Path],
+    stage: StageContext,
+    progress: list[str],
+    name: str,
+) -> None:
+    calls = engine(name, hang="import time; time.sleep(600)")
+    stage.on_progress = lambda text: setattr(
+        stage, "deadline", time.monotonic() + 1.5 if text.startswith("building") else stage.deadline
+    )
+    with pytest.raises(DeadlineExceeded, match=f"while building with {name}"):
+        run(build)
+    assert [line.split()[0] for line in calls.read_text().splitlines()] == ["build", "rmi"]
 
 
 def test_a_docker_that_saves_no_layout_is_too_old(
