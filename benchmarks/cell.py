@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from pytest_crosscloud import paths
