@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import os
 import shutil
 import subprocess
 import sys
@@ -81,11 +80,6 @@ class LocalCloud(TerraformCloud):
         from pytest_crosscloud import machine
 
         return machine.leftovers(run) if os.geteuid() == 0 else []  # nobody else can have made machines
-
-    def sweep(self, run: str) -> None:
-        from pytest_crosscloud import machine
-
-        machine.destroy_run(run)
 
     def sweep(self, run: str) -> None:
         from pytest_crosscloud import machine

@@ -135,7 +135,10 @@ def test_a_deadline_lets_terraform_write_its_state_before_its_providers_end(
     assert _gone(int((tmp_path / "provider").read_text()))
 
 
-def test_terraform_outlives_a_killed_worker_until_the_reaper_asks_it(terraform: list[str], tmp_path: Path) -> None:
+def test_terraform_outlives_a_killed_worker_until_the_reaper_asks_it(
+    terraform: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     script = (
         "import sys, pathlib\n"
         "from pytest_crosscloud.stage import StageContext\n"

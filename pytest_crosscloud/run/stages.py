@@ -310,7 +310,7 @@ class Engine:
             variables=variables,
             directory=directory,
             tags={"crosscloud-run": self.run.id, "crosscloud-cluster": name},
-            registries=(self.run.settings.registry,) if self.run.settings.registry else (),
+            registries=_plain_http(self.run.settings.registry),
             stage=stage,
         )
 
@@ -392,6 +392,14 @@ def _e2e_failure(result: E2EResult) -> StageError:
         message = f"the e2e container exited with {result.exit_code} and wrote no JUnit file"
         message += "".join(f"; {failure}" for failure in result.failures[:3])
     return StageError(message, remedy=f"its log: {result.log}", error_class=ErrorClass.PRODUCT, data=result.to_json())
+
+
+def _plain_http(registry: str) -> tuple[str, ...]:
+    """The run's registry, if the nodes must be told that it has no TLS."""
+    from ..build.distribution import is_inside
+
+    host = registry.removeprefix("http://")
+    return (host,) if host and (host != registry or is_inside(host)) else ()
 
 
 def _label(text: str, limit: int = 53) -> str:

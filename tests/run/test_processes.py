@@ -118,8 +118,11 @@ def test_a_signal_does_not_reach_a_later_process_with_the_same_pid(start: Start)
     assert child.poll() is None
 
 
-def test_what_terraform_started_is_left_to_terraform(start: Start, tmp_path: Path) -> None:
+def test_what_terraform_started_is_left_to_terraform(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Terraform ends its providers itself, after it has written its state: they get no signal from us before."""
+    monkeypatch.chdir(tmp_path)
     terraform = tmp_path / "terraform"
     terraform.symlink_to(sys.executable)
     script = tmp_path / "script.py"
