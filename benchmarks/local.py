@@ -5,7 +5,7 @@ What a measure starts belongs to the run, so that nothing of it is left however 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -71,14 +71,18 @@ class LocalRun:
 
 
 @contextmanager
-def local_run(bench: Bench) -> Iterator[LocalRun]:
+def local_run(bench: Bench, variables: Mapping[str, Any] | None = None) -> Iterator[LocalRun]:
     """Open a run, build what it deploys, and end it: with the block, all that the run owns is destroyed.
 
+    :param variables: of the cloud, over the configured ones.
     :raises CrosscloudError: the local cloud cannot be used here, or CoreDNS cannot be built.
     """
     root = paths.data()
     declared = plugins.load(root)
     configured = config.load(None, declared, root)
+    cloud = configured.clouds[CLOUD]
+    cloud = replace(cloud, variables={**cloud.variables, **(variables or {})})
+    configured = replace(configured, clouds={**configured.clouds, CLOUD: cloud})
     chosen = matrix.select(configured, clouds=CLOUD, projects=PROJECT, refs=REF)
     if missing := configured.clouds[CLOUD].preflight():
         raise NotMeasured("the local cloud cannot be used here:\n  " + "\n  ".join(missing))
