@@ -102,6 +102,6 @@ def _first_answer(kubeconfig: str, local: LocalRun, cell: Cell) -> float:
 
 MEASURE = Measure(
     "cluster",
-    "start of a local cluster, cold with its images present and from a prepared disk, to Ready and to DNS answering",
+    "start of a local cluster, cold and from a prepared disk, to Ready and to DNS answering",
     take,
 )
