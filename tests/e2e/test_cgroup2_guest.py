@@ -116,7 +116,7 @@ def cached(tmp_path: Path) -> list[Path]:
     """What the run needs of the cache, there by now: the node, its disk, the programs and the images."""
     stage = StageContext("provision guest", "", tmp_path)
     bundle = node_bundle(Ref("stable", load()["kubernetes"]["stable"]), "amd64", stage)
-    found = [bundle.directory, *paths.cache("disks").glob("*"), *paths.cache("builds").glob("*/*/*/index.json")]
+    found = [bundle.directory, *paths.cache("disks").glob("*/"), *paths.cache("builds").glob("*/*/*/index.json")]
     found += [tools.tool(name) for name in ("go", "helm", "terraform")]
     kept = [path.relative_to(paths.cache()).parts[:2] for path in found if path.is_relative_to(paths.cache())]
     return [paths.cache(*parts) for parts in sorted(set(kept))]
