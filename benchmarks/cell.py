@@ -76,7 +76,6 @@ class ByHand:
 
     def __init__(self, local: LocalRun, cluster: Cluster) -> None:
         self._local = local
-        self._cluster = cluster
         stage = self._stage()
         bundle = node_bundle(cluster.kubernetes, cluster.arch, stage)
         self._helm = [str(tool("helm", stage)), "--kubeconfig", cluster.kubeconfig, "--namespace", _NAMESPACE]
@@ -99,7 +98,8 @@ class ByHand:
         stage.command([*kubectl, "wait", "--for=condition=Complete", "job/e2e", "--timeout=300s"])
         stage.command([*kubectl, "logs", "job/e2e"])
         taken = time.monotonic() - started
-        _remove(self._cluster, _NAMESPACE, _RELEASE, stage)
+        stage.command([*helm_, "uninstall", _RELEASE])
+        stage.command([*kubectl, "delete", "namespace", _NAMESPACE])  # waits until it is gone
         return taken
 
     def _stage(self) -> StageContext:
