@@ -149,3 +149,8 @@ def test_an_unknown_preparation_is_the_users_fault(bundle: NodeBundle, stage: Fa
 def test_it_comes_first() -> None:
     (cloud,) = crosscloud_clouds()
     assert (cloud.name, cloud.title) == ("local", "Local")
+
+
+def test_a_console_that_takes_too_long_ends_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_CONSOLE", 0.001)  # less than a Python takes to start
+    assert local._console("no-such-machine") == ""
