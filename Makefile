@@ -10,7 +10,7 @@ ROOT   := $(filter 0,$(shell id -u))
 MARKS  := not slow$(if $(ROOT),, and not root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo root test test-all lint bench setup venv lock clean
+.PHONY: help demo test test-all lint bench setup venv lock clean
 
 help:  ## this text
 	@echo "pytest-crosscloud: does this project, at this ref, build, install and work on this cloud's Kubernetes?"
@@ -23,10 +23,11 @@ help:  ## this text
 	@echo "  .venv/bin/pytest -n auto --clouds=local --projects=coredns --refs=stable,head"
 	@echo "  .venv/bin/crosscloud list | plan | setup | clean"
 
-demo: root setup  ## set up all that is missing, then build, deploy and test CoreDNS on a local Kubernetes
+demo: _root setup  ## set up all that is missing, then build, deploy and test CoreDNS on a local Kubernetes
 	$(VENV)/pytest -n auto --clouds=$(CLOUDS) --projects=$(PROJECTS) --refs=$(REFS)
 
-root:
+.PHONY: _root
+_root:
 	@$(if $(ROOT),,echo "The local cloud starts machines, which needs root: sudo make demo" >&2; exit 4)
 
 setup: venv  ## get Debian's packages, Go, Kubernetes, Helm, Terraform and Allure, where they are missing
