@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlencode, urljoin
 
-from filelock import FileLock, Timeout
-
 from .. import paths
 from ..errors import StageError
 from ..model import ErrorClass
 from ..redact import add_secret
 from ..stage import StageContext
 from .images import INDEX, MANIFEST, Layout
+from .lock import held
 
 #: Seconds without an answer after which a registry counts as unreachable, unless a stage has less.
 TIMEOUT = 30.0
@@ -199,22 +198,8 @@ def _pushing(repository: str, stage: StageContext) -> Iterator[None]:
     docker-registry writes manifests and links in place, so that two who push the same at once find them empty.
     """
     path = paths.cache("locks", f"push-{repository.replace('/', '-')}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-
-    def acquired() -> bool:
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return False
-        return True
-
-    if not acquired():
-        stage.wait_until(acquired, f"another process, which is pushing {repository}")
-    try:
+    with held(path, stage, f"another process, which is pushing {repository}"):
         yield
-    finally:
-        lock.release()
 
 
 @dataclass(frozen=True)

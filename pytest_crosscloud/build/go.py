@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from .. import paths
 from ..errors import StageError
 from ..model import Artifacts, BuildRequest, ErrorClass, Pin, Project, Ref
@@ -24,6 +22,7 @@ from ..toolchain.tools import tool
 from . import cache, resolve
 from .faults import classed
 from .images import File, ImageConfig, write
+from .lock import held
 from .names import image_tag, pin_name
 
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -200,22 +199,8 @@ def _one_at_a_time(stage: StageContext) -> Iterator[None]:
     side they would compile the same packages twice.
     """
     path = paths.cache("builds", "go.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-
-    def acquired() -> bool:
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return False
-        return True
-
-    if not acquired():
-        stage.wait_until(acquired, "another Go build")
-    try:
+    with held(path, stage, "another Go build"):
         yield
-    finally:
-        lock.release()
 
 
 def _program_name(module: str, package: str) -> str:
