@@ -428,6 +428,8 @@ class StageResult(Json):
     failure: Failure | None = None
     upstream: str = ""  #: of an n/a: key of the stage that failed, e.g. ``build coredns-head``
     log: str = ""  #: path below reports/out/
+    attempts: int = 1  #: how often it was tried, this one included
+    flaky: bool = False  #: of a success: an attempt before it failed by the product's fault (``--flaky-reruns``)
     data: Mapping[str, Any] = field(default_factory=dict)  #: the stage's product as JSON (Artifacts, Cluster, …)
 
     @property

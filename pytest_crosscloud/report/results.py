@@ -43,6 +43,7 @@ def document(summary: RunSummary, out: Path) -> dict[str, Any]:
             "seconds": None if summary.finished is None else round(summary.finished - summary.started, 3),
             "command": redact(summary.command),
             "counts": {status.value: counts[status] for status in Status},
+            "flaky": sum(map(summary.is_flaky, summary.cells)),
         },
         "projects": [asdict(project) for project in summary.projects],
         "clouds": [asdict(cloud) for cloud in summary.clouds],
@@ -107,6 +108,7 @@ class _Cells:
             "kubernetes": kubernetes_of(summary, cell).to_json(),
             "arch": cell.build.arch,
             "status": summary.cell_status(cell),
+            "flaky": summary.is_flaky(cell),
             "stages": {
                 name.value: self._stages.get(result.key) or _stage(result, out) for name, result in stages.items()
             },
@@ -128,6 +130,8 @@ def _stage(result: StageResult, out: Path) -> dict[str, Any]:
         "finished": timestamp((result.started or 0) + result.seconds) if ended else None,
         "seconds": round(result.seconds, 3) if ended else None,
         "cached": result.cached,
+        "attempts": result.attempts if result.started is not None else 0,
+        "flaky": result.flaky,
         "detail": result.detail,
         "error": result.failure
         and {

@@ -71,6 +71,11 @@ class RunSummary:
             arguments.append(f"--arch={cell.build.arch}")
         return shlex.join(["pytest", *arguments, *self.options])
 
+    def is_flaky(self, cell: Cell) -> bool:
+        """Whether the cell is a success that it was not at first: a failed e2e passed when it was run again."""
+        e2e = self.results.get(stage_key(StageName.E2E, cell.id))
+        return e2e is not None and e2e.flaky and self.cell_status(cell) == Status.SUCCESS
+
     def cell_status(self, cell: Cell) -> Status:
         """The cell's badge, by the rules of cncf.ci: what comes upstream decides first.
 

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pytest_crosscloud.model import E2EResult, Status
+from pytest_crosscloud.model import E2EResult, StageResult, Status
 from pytest_crosscloud.report import files, results
 
 from .sample import STARTED, finished, one_cell, sample, write_files
@@ -164,3 +164,17 @@ def test_options_that_a_repetition_needs_are_in_its_command() -> None:
     wide = sample(("stable", "head"), ("amd64", "arm64"))
     assert wide.repeat(wide.cells[-1]).endswith("--refs=head --kubernetes=head --arch=arm64")
     assert wide.started == STARTED
+
+
+def test_a_flaky_cell_is_a_success_that_says_so(tmp_path: Path) -> None:
+    e2e = StageResult("e2e", "coredns-stable-local", Status.SUCCESS, started=STARTED, attempts=2, flaky=True)
+    document = results.document(one_cell(e2e=e2e), tmp_path)
+    found = document["cells"][0]
+    assert (found["status"], found["flaky"], document["run"]["flaky"]) == ("success", True, 1)
+    assert (found["stages"]["e2e"]["attempts"], found["stages"]["deploy"]["attempts"]) == (2, 1)
+    failed = replace(e2e, status=Status.FAILED)
+    assert results.document(one_cell(e2e=failed), tmp_path)["run"]["flaky"] == 0
+    assert (
+        results.document(one_cell(e2e=replace(e2e, started=None)), tmp_path)["cells"][0]["stages"]["e2e"]["attempts"]
+        == 0
+    )
