@@ -443,6 +443,32 @@ class StageResult(Json):
         return cls(**values)
 
 
+class TestOutcome(enum.StrEnum):
+    """What became of a test, in pytest's words."""
+
+    __test__ = False  # pytest: not a test class
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    ERROR = "error"  # it could not be set up or torn down, or its worker died
+
+
+@dataclass(frozen=True)
+class TestResult(Json):
+    """What became of one test of a run."""
+
+    __test__ = False  # pytest: not a test class
+
+    nodeid: str
+    outcome: str  #: a TestOutcome
+    seconds: float  #: of the call, without fixtures
+    ended: float  #: seconds since the epoch
+    message: str = ""  #: why it is no success: the first lines, without secrets
+    bundled: bool = False  #: of the bundled suite: its stages say the same, and more
+    resumed_from: str = ""  #: id of the run that ran it, if this run went on with that one
+
+
 def stage_key(stage: str, target: str) -> str:
     """The name of a stage everywhere: in the store, in messages and in the scheduler: ``build coredns-head``."""
     return f"{stage} {target}"

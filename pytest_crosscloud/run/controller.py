@@ -24,6 +24,7 @@ from ..report import terminal
 from ..stage import RUN_VARIABLE
 from . import context, reaper, refs, scheduler
 from .graph import Graph
+from .outcomes import Recorder
 from .output import Output
 from .session import WORKER_INPUT
 from .store import Resource, open_store
@@ -81,6 +82,7 @@ class Controller:
             store.record(
                 run_id, StageResult(StageName.BUILD, target, Status.FAILED, started=time.time(), failure=failure)
             )
+        config.pluginmanager.register(Recorder(run), "crosscloud-recorder")
         config.pluginmanager.register(scheduler.ControllerPlugin(run.directory), "crosscloud-scheduler")
         reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
         if reporter and config.get_verbosity() <= 0:

@@ -14,13 +14,13 @@ from typing import Any
 
 from .. import paths
 from ..errors import CrosscloudError
-from ..model import StageResult, Status
+from ..model import StageResult, Status, TestResult
 from .leases import Lease, LeaseLost, Leases
 from .processes import Process
 from .store import Resource, RunExists, RunRecord
 
 #: What the file says of its schema, in ``PRAGMA user_version``; 0 is a new file.
-_VERSION = 1
+_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -31,13 +31,16 @@ CREATE TABLE IF NOT EXISTS stages (
 CREATE TABLE IF NOT EXISTS resources (
     run TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, state TEXT NOT NULL, spec TEXT NOT NULL,
     expires REAL, error TEXT NOT NULL DEFAULT '', PRIMARY KEY (run, kind, name));
+CREATE TABLE IF NOT EXISTS tests (
+    run TEXT NOT NULL, nodeid TEXT NOT NULL, outcome TEXT NOT NULL, seconds REAL NOT NULL, ended REAL NOT NULL,
+    message TEXT NOT NULL, bundled INTEGER NOT NULL, resumed_from TEXT NOT NULL, PRIMARY KEY (run, nodeid));
 CREATE TABLE IF NOT EXISTS leases (
     name TEXT PRIMARY KEY, owner TEXT NOT NULL, token INTEGER NOT NULL, expires REAL NOT NULL);
 """
 
 
 class SqliteStore:
-    """A ``Store`` in one file. Each thread gets a connection of its own."""
+    """A ``Store`` in one file. Each thread gets connections of its own."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or paths.state("crosscloud.db")
@@ -64,18 +67,27 @@ class SqliteStore:
 
     @property
     def _db(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._connections, "db", None)
+        # A result that was reported must survive a power cut, not only a killed process.
+        return self._connection("FULL")
+
+    @property
+    def _quick(self) -> sqlite3.Connection:
+        """For what comes by the thousand, and which a killed process must not lose, but a power cut may."""
+        return self._connection("NORMAL")
+
+    def _connection(self, synchronous: str) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._connections, synchronous, None)
         if connection is None:
-            connection = self._connections.db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+            connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
             connection.execute("PRAGMA journal_mode=WAL")
-            # FULL: a result that was reported must survive a power cut, not only a killed process.
-            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA synchronous={synchronous}")
+            setattr(self._connections, synchronous, connection)
         return connection
 
     def close(self) -> None:
-        if hasattr(self._connections, "db"):
-            self._connections.db.close()
-            del self._connections.db
+        for name, connection in list(vars(self._connections).items()):
+            connection.close()
+            delattr(self._connections, name)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -108,7 +120,7 @@ class SqliteStore:
 
     def forget_run(self, run: str) -> None:
         with self.transaction() as db:
-            for table, column in (("stages", "run"), ("resources", "run"), ("runs", "id")):
+            for table, column in (("stages", "run"), ("tests", "run"), ("resources", "run"), ("runs", "id")):
                 db.execute(f"DELETE FROM {table} WHERE {column} = ?", (run,))  # noqa: S608
 
     def run(self, run: str) -> RunRecord | None:
@@ -148,6 +160,26 @@ class SqliteStore:
     def changes(self, run: str, after: int = 0) -> list[tuple[int, StageResult]]:
         rows = self._db.execute("SELECT seq, result FROM stages WHERE run = ? AND seq > ? ORDER BY seq", (run, after))
         return [(seq, StageResult.from_json(json.loads(text))) for seq, text in rows]
+
+    # -- tests ----------------------------------------------------------------------------------------------
+
+    def record_test(self, run: str, test: TestResult) -> None:
+        self._quick.execute(
+            "INSERT OR REPLACE INTO tests (run, nodeid, outcome, seconds, ended, message, bundled, resumed_from)"
+            " VALUES (:run, :nodeid, :outcome, :seconds, :ended, :message, :bundled, :resumed_from)",
+            {"run": run, **test.to_json()},
+        )
+
+    def tests(self, run: str) -> list[TestResult]:
+        rows = self._db.execute(
+            "SELECT nodeid, outcome, seconds, ended, message, bundled, resumed_from FROM tests"
+            " WHERE run = ? ORDER BY rowid",
+            (run,),
+        )
+        return [
+            TestResult(nodeid, outcome, seconds, ended, message, bool(bundled), resumed_from)
+            for nodeid, outcome, seconds, ended, message, bundled, resumed_from in rows
+        ]
 
     # -- resources ------------------------------------------------------------------------------------------
 

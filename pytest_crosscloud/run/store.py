@@ -1,4 +1,4 @@
-"""The result store: every stage's state and every owned resource, committed before it is shown.
+"""The result store: every stage's state, every test's outcome and every owned resource, committed before it is shown.
 
 What a store is; ``sqlite`` is the one there is: a database per user and host, shared by all runs and their workers.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import CrosscloudError
-from ..model import StageResult
+from ..model import StageResult, TestResult
 
 if TYPE_CHECKING:
     from .leases import Leases
@@ -50,9 +50,10 @@ class RunExists(CrosscloudError):
 
 
 class Store(Protocol):
-    """What keeps runs, their stages and their resources. Any thread may use an instance; processes each open their own.
+    """What keeps runs, their stages, tests and resources. Any thread may use one; processes each open their own.
 
-    Whatever has returned is kept, also through a power cut; only ``progress`` may get lost.
+    Whatever has returned is kept, also through a power cut; only ``progress`` may get lost, and a power cut may take
+    the last of ``record_test``.
     """
 
     @property
@@ -78,7 +79,7 @@ class Store(Protocol):
         """The run is over now."""
 
     def forget_run(self, run: str) -> None:
-        """Remove the run with its stages and resources."""
+        """Remove the run with its stages, tests and resources."""
 
     def run(self, run: str) -> RunRecord | None:
         """The run of this id; None if there is none."""
@@ -103,6 +104,12 @@ class Store(Protocol):
 
     def changes(self, run: str, after: int = 0) -> list[tuple[int, StageResult]]:
         """Stages that changed since the sequence number ``after``, each with its own number, in order."""
+
+    def record_test(self, run: str, test: TestResult) -> None:
+        """Write what became of a test; the last one counts."""
+
+    def tests(self, run: str) -> list[TestResult]:
+        """Of the run, in the order in which they were recorded."""
 
     def put_resource(self, resource: Resource) -> None:
         """Write a resource; to be called with state ``intended`` before anything is created."""

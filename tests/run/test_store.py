@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_crosscloud.errors import CrosscloudError
-from pytest_crosscloud.model import StageResult, Status
+from pytest_crosscloud.model import StageResult, Status, TestOutcome, TestResult
 from pytest_crosscloud.run import sqlite
 from pytest_crosscloud.run.sqlite import SqliteStore
 from pytest_crosscloud.run.store import Resource, RunExists, RunRecord, open_store
 
+PASSED = TestResult("a.py::test", TestOutcome.PASSED, 0.5, 100.0)
 RUNNING = StageResult("build", "one", Status.RUNNING, started=1.0, detail="compiling")
 
 
@@ -79,8 +85,41 @@ def test_a_forgotten_run_takes_its_rows_along_and_no_others(path: Path) -> None:
         store.create_run(new_run(run))
         store.record(run, RUNNING)
         store.put_resource(Resource(run, "cluster", "c", "destroyed", {}))
+        store.record_test(run, PASSED)
     store.forget_run("one")
     assert [run.id for run in store.runs()] == ["two"]
     assert store.results("one") == {} and len(store.results("two")) == 1
     assert [resource.run for resource in store.resources()] == ["two"]
+    assert store.tests("one") == [] and store.tests("two") == [PASSED]
+    store.close()
+
+
+def test_the_last_outcome_of_a_test_counts_and_outlives_the_process(path: Path) -> None:
+    failed = replace(PASSED, nodeid="b.py::test", outcome=TestOutcome.FAILED, message="it is red", bundled=True)
+    script = """
+import json, os, signal, sys
+from pytest_crosscloud.model import TestResult
+from pytest_crosscloud.run.store import open_store
+store = open_store(sys.argv[1])
+for data in json.loads(sys.argv[2]):
+    store.record_test("one", TestResult.from_json(data))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    written = [test.to_json() for test in (replace(PASSED, outcome="error"), failed, PASSED)]
+    died = subprocess.run([sys.executable, "-c", script, str(path), json.dumps(written)], check=False, timeout=60)
+    assert died.returncode == -signal.SIGKILL
+    store = SqliteStore(path)
+    assert store.tests("one") == [failed, PASSED]
+    store.close()
+
+
+def test_a_file_of_version_1_is_taken_along(path: Path) -> None:
+    store = SqliteStore(path)
+    store.create_run(new_run("old"))
+    store._db.execute("DROP TABLE tests")
+    store._db.execute("PRAGMA user_version = 1")
+    store.close()
+    store = SqliteStore(path)
+    store.record_test("old", PASSED)
+    assert [run.id for run in store.runs()] == ["old"] and store.tests("old") == [PASSED]
     store.close()
