@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from typing import Any
 import yaml
 
 from .errors import ConfigurationError
+
+#: Hidden values of duplicate keys that are looked at: each is another reading of the whole file.
+_READINGS = 50
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -43,19 +47,43 @@ class Document:
     def __init__(self, path: Path) -> None:
         """:raises ConfigurationError: it cannot be read, or is not YAML."""
         self.path = path
+        if path.is_dir():
+            raise ConfigurationError(f"{path}: is a folder; name the file in it")
         try:
-            loader = _Loader(path.read_bytes())
-            self._root = loader.get_single_node()
-            self.duplicates = list(_duplicates(self._root)) if self._root else []
-            self.data: Any = loader.construct_document(self._root) if self._root else {}
+            content = path.read_bytes()
         except OSError as error:
             raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+        text = _text(path, content)
+        try:
+            self._loader = _Loader(content)
+            self._root = self._loader.get_single_node()
+            self.duplicates, self._hidden = _duplicates(self._root) if self._root else ([], [])
+            self.data: Any = self._loader.construct_document(self._root) if self._root else {}
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-            raise ConfigurationError(f"{where}: {error.problem or error.context}") from error
+            said = error.problem or error.context
+            if mark and any(line[mark.column :].startswith("\t") for line in text.splitlines()[mark.line :][:1]):
+                said = "a tab: YAML is indented with spaces"
+            raise ConfigurationError(f"{where}: {said}") from error
         except (yaml.YAMLError, RecursionError) as error:
             raise ConfigurationError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+
+    def readings(self) -> Iterator[Any]:
+        """The ``data``, then the same with earlier values of duplicate keys, which it hides, in the place of the last.
+
+        While one is looked at, ``fault`` and ``place`` speak of it.
+        """
+        for choices in self._hidden[:_READINGS]:
+            values = [node.value for node, _ in choices]
+            for node, (key, value) in choices:
+                node.value = [*(entry for entry in node.value if entry[0].value != key.value), (key, value)]
+            try:
+                yield self._loader.construct_document(self._root)
+            finally:
+                for (node, _), entries in zip(choices, values, strict=True):
+                    node.value = entries
+        yield self.data
 
     def fault(self, path: Sequence[str | int], message: str, *, key: bool = False) -> Fault:
         """A fault at the value at ``path`` (or at its key), or at the nearest thing around it that there is."""
@@ -86,14 +114,38 @@ class Document:
         return mark
 
 
-def _duplicates(root: yaml.Node) -> Iterator[Fault]:
-    """Keys that stand twice in a mapping: PyYAML silently takes the last one.
+def _text(path: Path, content: bytes) -> str:
+    """What a file says, in UTF-8; or in UTF-16 if it begins with that one's mark.
+
+    :raises ConfigurationError: it is in another encoding.
+    """
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = len(content[: error.start].splitlines()) or 1
+        raise ConfigurationError(f"{path}:{line}: not UTF-8; save it as UTF-8") from None
+    before, null, _ = text.partition("\0")
+    if null:
+        where = f"{path}:{len(before.splitlines()) or 1}"
+        raise ConfigurationError(f"{where}: a null character: UTF-16 without its mark, or no text; save it as UTF-8")
+    return text
+
+
+#: A choice of values: each mapping with the entry that counts in it.
+_Choices = tuple[tuple[yaml.MappingNode, tuple[yaml.Node, yaml.Node]], ...]
+
+
+def _duplicates(root: yaml.Node) -> tuple[list[Fault], list[_Choices]]:
+    """Keys that stand twice in a mapping, PyYAML silently takes the last one; and how to get at each value so hidden.
 
     :raises yaml.MarkedYAMLError: an alias stands inside what it stands for.
     """
+    faults: list[Fault] = []
+    hidden: list[_Choices] = []
     done: set[int] = set()
 
-    def walk(node: yaml.Node, around: tuple[int, ...]) -> Iterator[Fault]:
+    def walk(node: yaml.Node, around: tuple[int, ...], choices: _Choices) -> None:
         if id(node) in around:
             raise yaml.MarkedYAMLError(problem="an alias that contains itself", problem_mark=node.start_mark)
         if id(node) in done or isinstance(node, yaml.ScalarNode):
@@ -101,17 +153,23 @@ def _duplicates(root: yaml.Node) -> Iterator[Fault]:
         around = (*around, id(node))
         if isinstance(node, yaml.MappingNode):
             first: dict[str, yaml.Node] = {}
+            last = {key.value: key for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
             for key, value in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value in first:
-                    line = first[key.value].start_mark.line + 1
-                    mark = key.start_mark
-                    yield Fault(mark.line + 1, mark.column + 1, f"duplicate key {key.value!r}: first on line {line}")
-                elif isinstance(key, yaml.ScalarNode):
-                    first[key.value] = key
-                yield from walk(value, around)
+                here = choices
+                if isinstance(key, yaml.ScalarNode):
+                    if first.setdefault(key.value, key) is not key:
+                        line = first[key.value].start_mark.line + 1
+                        mark = key.start_mark
+                        said = f"duplicate key {key.value!r}: first on line {line}"
+                        faults.append(Fault(mark.line + 1, mark.column + 1, said))
+                    if last[key.value] is not key:
+                        here = (*choices, (node, (key, value)))
+                        hidden.append(here)
+                walk(value, around, here)
         else:
             for item in node.value:
-                yield from walk(item, around)
+                walk(item, around, choices)
         done.add(id(node))
 
-    return walk(root, ())
+    walk(root, (), ())
+    return faults, hidden

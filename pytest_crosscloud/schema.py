@@ -121,31 +121,35 @@ class CncfciFile(_Section):
 
 def read(document: Document, schema: type[CrossCloudFile] | type[CncfciFile]) -> tuple[Any, list[Fault]]:
     """Validate a file; return it (None if it is wrong) and everything that is wrong with it."""
-    try:
-        return schema.model_validate(document.data), document.duplicates
-    except ValidationError as error:
-        return None, document.duplicates + [_fault(document, schema, detail) for detail in error.errors()]
+    value = None
+    faults = set(document.duplicates)
+    for data in document.readings():
+        try:
+            value = schema.model_validate(data)
+        except ValidationError as error:
+            faults |= {_fault(document, schema, detail) for detail in error.errors()}
+    return None if faults else value, sorted(faults)
 
 
 #: What a value is meant to be, by pydantic's type of error; others keep pydantic's words.
 _WORDS = {
-    "bool_parsing": "is true or false",
-    "bool_type": "is true or false",
-    "string_type": "is text; put it in quotes",
-    "int_parsing": "is a whole number",
-    "int_type": "is a whole number",
-    "float_parsing": "is a number",
-    "float_type": "is a number",
-    "list_type": "is a list",
-    "dict_type": "is a mapping",
-    "model_type": "is a mapping",
-    "model_attributes_type": "is a mapping",
-    "greater_than": "is more than {gt:g}",
-    "greater_than_equal": "is at least {ge}",
-    "finite_number": "is a finite number",
-    "string_too_long": "has at most {max_length} characters",
-    "string_pattern_mismatch": "is a name such as amd64 or arm64",
-    "too_short": "has at least {min_length} entry",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be text; put it in quotes",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "model_attributes_type": "must be a mapping",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge}",
+    "finite_number": "must be a finite number",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must be a name such as amd64 or arm64",
+    "too_short": "must have at least {min_length} entry",
 }
 
 

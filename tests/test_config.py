@@ -223,14 +223,14 @@ def test_all_mistakes_at_once_in_their_order(root: Path) -> None:
     ) == [
         "cross-cloud.yml:2:9: clouds.aws.actve: unknown key; did you mean 'active'?"
         " known: active, display_name, order, arch, workers, timeout, variables",
-        "cross-cloud.yml:3:21: clouds.packet.workers: is at least 0, not -1",
-        "cross-cloud.yml:3:32: clouds.packet.order: is a whole number, not '1.5'",
-        "cross-cloud.yml:3:46: clouds.packet.timeout: is a number, not 'soon'",
-        "cross-cloud.yml:6:16: projects.coredns.sub_title: has at most 21 characters,"
+        "cross-cloud.yml:3:21: clouds.packet.workers: must be at least 0, not -1",
+        "cross-cloud.yml:3:32: clouds.packet.order: must be a whole number, not '1.5'",
+        "cross-cloud.yml:3:46: clouds.packet.timeout: must be a number, not 'soon'",
+        "cross-cloud.yml:6:16: projects.coredns.sub_title: must have at most 21 characters,"
         " not 'a sub-title that is much too long'",
-        "cross-cloud.yml:7:19: projects.coredns.arch[1]: is a name such as amd64 or arm64, not 'x86 64'",
-        "cross-cloud.yml:8:15: projects.coredns.head_ref: is text; put it in quotes",
-        "cross-cloud.yml:10:15: projects.kubernetes: is a mapping, not 'master'",
+        "cross-cloud.yml:7:19: projects.coredns.arch[1]: must be a name such as amd64 or arm64, not 'x86 64'",
+        "cross-cloud.yml:8:15: projects.coredns.head_ref: must be text; put it in quotes",
+        "cross-cloud.yml:10:15: projects.kubernetes: must be a mapping, not 'master'",
         "projects/coredns/cncfci.yml:1:11: project.sub_titel: unknown key; did you mean 'sub_title'?"
         " known: logo_url, display_name, sub_title, project_url, stable_ref, head_ref, arch, ci_system",
     ]
@@ -244,16 +244,33 @@ def test_duplicate_keys_with_both_lines(root: Path) -> None:
     ]
 
 
+def test_a_duplicate_key_hides_no_fault_in_its_earlier_values(root: Path) -> None:
+    text = """\
+        clouds:
+          aws: {order: first, order: second, order: 3}
+          aws: {order: 4}
+          packet: {order: last}
+        """
+    assert faults(root, text) == [
+        "cross-cloud.yml:2:16: clouds.aws.order: must be a whole number, not 'first'",
+        "cross-cloud.yml:2:23: duplicate key 'order': first on line 2",
+        "cross-cloud.yml:2:30: clouds.aws.order: must be a whole number, not 'second'",
+        "cross-cloud.yml:2:38: duplicate key 'order': first on line 2",
+        "cross-cloud.yml:3:3: duplicate key 'aws': first on line 2",
+        "cross-cloud.yml:4:19: clouds.packet.order: must be a whole number, not 'last'",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
         ("cloud: {}", ":1:1: cloud: unknown key; did you mean 'clouds'? known: clouds, projects,"),
-        ("- a", ":1:1: is a mapping"),
-        ("clouds: [aws]", ":1:9: clouds: is a mapping"),
-        ("clouds: {aws: {active: maybe}}", ":1:24: clouds.aws.active: is true or false, not 'maybe'"),
-        ("clouds: {aws: {arch: []}}", ":1:22: clouds.aws.arch: has at least 1 entry"),
-        ("clouds: {aws: {timeout: .nan}}", ":1:25: clouds.aws.timeout: is a "),
-        ("cncf_relations: Graduated", ":1:17: cncf_relations: is a list, not 'Graduated'"),
+        ("- a", ":1:1: must be a mapping"),
+        ("clouds: [aws]", ":1:9: clouds: must be a mapping"),
+        ("clouds: {aws: {active: maybe}}", ":1:24: clouds.aws.active: must be true or false, not 'maybe'"),
+        ("clouds: {aws: {arch: []}}", ":1:22: clouds.aws.arch: must have at least 1 entry"),
+        ("clouds: {aws: {timeout: .nan}}", ":1:25: clouds.aws.timeout: must be a "),
+        ("cncf_relations: Graduated", ":1:17: cncf_relations: must be a list, not 'Graduated'"),
         ("timeouts: {deploy: 3}", ":1:12: timeouts.deploy: unknown key; known: build, provision, e2e"),
         ("gitlab_pipeline: {x: {y: 1}}", ":1:23: gitlab_pipeline.x.y: unknown key; known: timeout, status_jobs"),
         ("projects: {coredns: {configuration_repo: ./no}}", ":1:42: projects.coredns.configuration_repo: "),

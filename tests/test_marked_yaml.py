@@ -73,13 +73,45 @@ def test_every_duplicate_is_found(path: Path) -> None:
         ("a: 1\n---\nb: 2", ":2:1: "),
         ("a: &a [*a]", ":1:4: an alias that contains itself"),
         ("? {a: 1}\n: 2", ":1:3: "),
-        ("a: \x00", ": not YAML: "),
+        ("a: \x01", ": not YAML: "),
+        ("a:\n\tb: 1\n", ":2:1: a tab: YAML is indented with spaces"),
+        ("a:\n  b: 1\n\tc: 2\n", ":3:1: a tab: YAML is indented with spaces"),
+        ("a: 1\nb: \x00", ":2: a null character: UTF-16 without its mark, or no text; save it as UTF-8"),
     ],
 )
 def test_what_is_not_yaml_is_said_with_its_place(path: Path, text: str, where: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         document(path, text)
     assert str(caught.value).startswith(f"{path}{where}")
+
+
+def test_utf_16_is_read_if_it_has_its_mark(path: Path) -> None:
+    path.write_bytes("a: ä\nb: [\n".encode("utf-16"))
+    with pytest.raises(ConfigurationError, match=r":3:1: "):
+        Document(path)
+    path.write_bytes("a: ä\n".encode("utf-16"))
+    assert Document(path).data == {"a": "ä"}
+    path.write_bytes("a: ä\n".encode("utf-16-le"))
+    with pytest.raises(ConfigurationError, match="not UTF-8; save it as UTF-8"):
+        Document(path)
+
+
+def test_another_encoding_is_named_with_its_line(path: Path) -> None:
+    path.write_bytes(b"a: 1\nb: \xe4\n")
+    with pytest.raises(ConfigurationError, match=re.escape(f"{path}:2: not UTF-8; save it as UTF-8")):
+        Document(path)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(f"{tmp_path}: is a folder")):
+        Document(tmp_path)
+
+
+def test_readings_show_what_duplicates_hide_and_leave_the_file_as_it_is(path: Path) -> None:
+    found = document(path, "base: &base {x: 0}\na: {x: 1, x: 2}\na: {<<: *base}\n")
+    assert [reading["a"] for reading in found.readings()] == [{"x": 2}, {"x": 1}, {"x": 0}]
+    assert found.data["a"] == {"x": 0}
+    assert found.place(("a",)).endswith(":3:4")
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
