@@ -10,11 +10,11 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from .. import paths
 from ..errors import ConfigurationError
+from ..report.terminal import moment
 from ..run import context, reaper, tagged
 from ..run.destroy import Owner, left
 from ..run.processes import Process, send
@@ -182,7 +182,7 @@ def _show(listed: list[Listed], *, as_json: bool) -> None:
         return
     rows: list[tuple[str, ...]] = []
     for run in listed:
-        started = datetime.fromtimestamp(run.started).astimezone().isoformat(" ", "seconds") if run.started else ""
+        started = moment(run.started) if run.started else ""
         head = (run.id, started, run.standing)
         rows += [(*head, item.kind, item.name, item.state, _note(item)) for item in run.resources]
         rows += [] if run.resources else [(*head, "", "", "", "")]
@@ -207,7 +207,7 @@ def _note(resource: Resource) -> str:
         return resource.error.splitlines()[0]
     if resource.expires is None:
         return ""
-    return f"until {datetime.fromtimestamp(resource.expires).astimezone():%Y-%m-%d %H:%M}"
+    return f"until {moment(resource.expires)}"
 
 
 def _say_to_stderr(text: str) -> None:

@@ -11,6 +11,7 @@ import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 
 from ..model import StageResult, Status
@@ -120,6 +121,11 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(int(max(seconds, 0)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def moment(seconds: float) -> str:
+    """A time (seconds since the epoch) with its date and zone: who reads a log may be elsewhere, and a day later."""
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "minutes")
 
 
 def one_line(text: str, limit: int = 160) -> str:

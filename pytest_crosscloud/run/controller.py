@@ -254,7 +254,7 @@ def _has_failure(run: Run, cluster: str) -> bool:
 def _kept(run: Run) -> list[str]:
     """How to reach what ``--keep-failed`` kept, and for how long it is there."""
     return [
-        f"kept until {time.strftime('%H:%M', time.localtime(resource.expires))}: {resource.kind} {resource.name}  "
+        f"kept until {terminal.moment(resource.expires or 0)}: {resource.kind} {resource.name}  "
         f"KUBECONFIG={resource.spec['directory']}/kubeconfig  crosscloud clean --run {run.id} destroys it"
         for resource in run.store.resources(run.id)
         if resource.state == "kept" and resource.kind == "cluster"
