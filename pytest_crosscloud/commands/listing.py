@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
         specs += config.projects.values()
     records = [_record(config, spec) for spec in specs]
     if args.json:
-        problems = [{"file": found.file, "line": found.line, "reason": found.reason} for found in config.problems]
+        problems = [asdict(found) for found in config.problems]
         answer = {f"{kind}s": [record for record in records if record["kind"] == kind] for kind in ("cloud", "project")}
         print(json.dumps({**answer, "problems": problems}, indent=2))
         return 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from .. import matrix as matrices
 from ..build import cache
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--refs", metavar="REFS", help="stable, head, or any tag, branch or sha (default: stable,head)")
     parser.add_argument("--kubernetes", metavar="REFS", help="Kubernetes versions of the clusters (default: stable)")
     parser.add_argument("--arch", metavar="NAMES", help="e.g. amd64,arm64; default: the first of each cloud")
+    parser.add_argument("--json", action="store_true", help="for programs: the stages, and problems too")
     loading.add_arguments(parser)
     parser.epilog = (
         "Takes pytest's selection, and says of each stage what a run would do:\n"
@@ -68,6 +70,10 @@ def main(args: argparse.Namespace) -> int:
     )
     loading.show_problems(config)
     steps = list(steps_of(config, matrix))
+    if args.json:
+        problems = [asdict(found) for found in config.problems]
+        print(json.dumps({"stages": [asdict(step) for step in steps], "problems": problems}, indent=2))
+        return _exit_code(steps)
     table.show(_HEADER, [(step.stage, step.target, step.action, step.detail) for step in steps], _STYLES)
     if sys.stdout.isatty():
         cached = sum(step.action == CACHED for step in steps)
@@ -75,6 +81,10 @@ def main(args: argparse.Namespace) -> int:
             f"\n{len(matrix.cells)} cells: {len(matrix.builds)} builds ({cached} cached),"
             f" {len(matrix.clusters)} clusters. Nothing was touched; pytest with the same options does it."
         )
+    return _exit_code(steps)
+
+
+def _exit_code(steps: Iterable[Step]) -> int:
     return int(any(step.action == FAIL for step in steps))
 
 
@@ -121,11 +131,15 @@ def _build(config: Config, target: BuildTarget) -> Step:
         ref = project.build.resolve(project, target.ref)
         there = all(cache.is_kept(key) for key in _fingerprints(project, ref, target.arch))
     except CrosscloudError as error:
-        return Step(StageName.BUILD, target.id, FAIL, error.message)
+        return Step(StageName.BUILD, target.id, FAIL, _said(error))
     except Exception as error:  # a plugin's mistake is a failure of its stage, here as in a run
         return Step(StageName.BUILD, target.id, FAIL, describe(error))
     detail = f"{ref.version} ({ref.note})" if ref.note else ref.version
     return Step(StageName.BUILD, target.id, CACHED if there else BUILD, detail)
+
+
+def _said(error: CrosscloudError) -> str:
+    return f"{error.message}; {error.remedy}" if error.remedy else error.message
 
 
 def _needs_go(project: Project) -> bool:
@@ -146,7 +160,7 @@ def _provision(config: Config, target: ClusterTarget) -> Step:
     try:
         version = config.resolve_kubernetes(target.kubernetes).version
     except StageError as error:
-        return Step(StageName.PROVISION, target.id, FAIL, error.message)
+        return Step(StageName.PROVISION, target.id, FAIL, _said(error))
     if not cloud.provides_cluster:
         return Step(StageName.PROVISION, target.id, USE, "a cluster that is there, with the Kubernetes that it has")
     nodes = 1 + int(config.variables(target.cloud).get("workers", 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from ..toolchain.console import Item
 from ..toolchain.pins import host_arch, load
 from ..toolchain.tools import Found
 from . import table
+
+_HEADER = ("name", "version", "from", "path")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--list", action="store_true", help="show what is there, its version and its place; get nothing"
     )
+    parser.add_argument("--json", action="store_true", help="with --list: for programs")
     parser.epilog = (
         "Programs are taken from CROSSCLOUD_<NAME>, the cache, or PATH where the version there will do. Others are\n"
         "downloaded from their official releases (or below CROSSCLOUD_MIRROR) where these can be reached, else taken\n"
@@ -42,8 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     parts = _selected(args.only)
+    if args.json and not args.list:
+        raise ConfigurationError("--json goes with --list")
     if args.list:
-        table.show(("name", "version", "from", "path"), [row for part in parts for row in part.show()], {})
+        rows = [row for part in parts for row in part.show()]
+        if args.json:
+            print(json.dumps({"programs": [dict(zip(_HEADER, row, strict=True)) for row in rows]}, indent=2))
+        else:
+            table.show(_HEADER, rows, {})
         return 0
     failures = [part.name for part in parts if not _set_up(part)]
     return 1 if failures else 0

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from ..errors import StageError
 from ..model import ErrorClass, Ref
+from ..suggest import among
 from . import node
 from .gobuild import go
 from .nodebuild import KUBERNETES
@@ -39,8 +40,8 @@ def resolve_kubernetes(name: str, names: Mapping[str, str]) -> Ref:
         known = _versions()
         if version not in known:
             raise StageError(
-                f"no such Kubernetes version: {name}",
-                remedy=f"stable, head or a released version: {', '.join(_newest_of_each_minor(known)[-4:])}",
+                f"no such Kubernetes version: {name}{among(name, dict.fromkeys((*names, HEAD)))}",
+                remedy=f"or any released version, such as {', '.join(_newest_of_each_minor(known)[-4:])}",
                 error_class=ErrorClass.CONFIGURATION,
             )
     return ref

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from pytest_crosscloud import cli, paths
 from pytest_crosscloud.build import cache
 from pytest_crosscloud.commands import plan
+from pytest_crosscloud.toolchain import kubernetes
 from tests.samples import HEAD, write_clouds
 
 PROJECTS = """
@@ -90,6 +92,25 @@ def test_what_is_known_to_fail(root: Path, capsys: pytest.CaptureFixture[str]) -
         ["build", "two-stable", "build", "v1.0.0"],
         ["provision", "aws", "fail", "XC_NO_SUCH is not set: a key"],
     ]
+
+
+def test_an_unknown_kubernetes_is_answered_with_what_there_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubernetes, "_versions", lambda: ["v1.35.4", "v1.36.3"])
+    rows = planned(capsys, "--projects=two", "--refs=stable", "--kubernetes=stabel", code=1)
+    said = "no such Kubernetes version: stabel; did you mean 'stable'? known: stable, head; "
+    assert rows[1] == ["provision", "local", "fail", f"{said}or any released version, such as v1.35.4, v1.36.3"]
+
+
+def test_json_has_the_stages_and_the_problems(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "clouds/bad.py").write_text("\n1 / 0")
+    assert cli.main(["plan", "--json", "--projects=two", "--refs=nowhere"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    build, *others = answer["stages"]
+    assert build == {"stage": "build", "target": "two-nowhere", "action": "fail", "detail": "no such ref: nowhere"}
+    assert [step["stage"] for step in others] == ["provision", "deploy", "e2e"]
+    assert [problem["line"] for problem in answer["problems"]] == [2]
 
 
 def test_a_slow_network_holds_nobody_up(

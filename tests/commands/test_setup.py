@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def test_list_shows_what_is_there_and_gets_nothing(
     assert ["allure", "missing", "", ""] in rows
     assert ["kubernetes", "v1.36.3", "not made yet", ""] in rows
     assert any(row[0] == "docker-registry" for row in rows)
+
+
+def test_list_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--list", "--json", "--only=go,allure") == 0
+    assert json.loads(capsys.readouterr().out)["programs"] == [
+        {"name": "go", "version": "1.26.8", "from": "PATH", "path": f"{tmp_path}/go"},
+        {"name": "allure", "version": "missing", "from": "", "path": ""},
+    ]
+    with pytest.raises(ConfigurationError, match="--json goes with --list"):
+        run("--json")
 
 
 def test_what_is_there_is_said_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

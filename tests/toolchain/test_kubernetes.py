@@ -63,5 +63,6 @@ def test_a_version_whose_bundle_is_there_asks_nobody(monkeypatch: pytest.MonkeyP
 def test_no_such_version_names_some_that_are(proxy: None, name: str) -> None:
     with pytest.raises(StageError, match=f"no such Kubernetes version: {name}") as caught:
         resolve_kubernetes(name, NAMES)
+    assert caught.value.message.endswith("known: stable, head")
     assert caught.value.remedy.endswith("v1.35.4, v1.36.3")
     assert caught.value.error_class == ErrorClass.CONFIGURATION
