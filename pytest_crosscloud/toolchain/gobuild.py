@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ from .tools import tool
 
 #: Lines of a failed build that its error shows.
 _LINES = 20
+
+#: Bytes of memory for each compiler, of which go runs one per processor, that may collect garbage less often.
+_MEMORY_PER_COMPILER = 2 * 2**30
 
 #: What go, its compiler and its linker say of a package, and of what is wrong with it.
 _ERROR = re.compile(
@@ -62,7 +66,7 @@ def go_build(
     :raises StageError: it does not compile.
     """
     prefix = f"{label}: " if label else ""
-    env = {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": arch}
+    env = {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": arch, **_collect_less()}
     flags = ["-trimpath", f"-ldflags={ldflags}", f"-tags={tags}"]
 
     stage.progress(f"{prefix}counting the packages to compile")
@@ -91,6 +95,13 @@ def go_build(
         lines = [line for line in done.errors.splitlines() if line not in packages]
         reason = gist([line for line in lines if not line.startswith("go: downloading ")])
         raise StageError(f"{stage.key}: {prefix}go build exited with {done.code}: {reason}", error_class=error_class)
+
+
+def _collect_less() -> dict[str, str]:
+    """What lets the compilers collect garbage less often where there is memory for it: a sixth of their time."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    enough = memory >= _MEMORY_PER_COMPILER * (os.cpu_count() or 1)
+    return {"GOGC": "400"} if enough and "GOGC" not in os.environ else {}
 
 
 def gist(lines: Sequence[str]) -> str:
