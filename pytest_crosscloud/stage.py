@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import disk
 from .errors import DeadlineExceeded, StageError
 from .model import ErrorClass
 from .redact import redact
@@ -152,9 +153,11 @@ class StageContext:
         code = process.wait()
         completed = Completed(tuple(argv), code, *texts)
         if check and code != 0:
+            full = disk.says_full(completed.tail)  # whatever was compiled then, it is not its fault
             raise StageError(
                 f"{self.key}: {Path(argv[0]).name} exited with {code}: {redact(completed.tail)}",
-                error_class=error_class,
+                remedy=disk.REMEDY if full else "",
+                error_class=ErrorClass.INFRASTRUCTURE if full else error_class,
             )
         return completed
 

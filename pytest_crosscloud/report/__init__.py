@@ -42,5 +42,6 @@ def write_all(summary: RunSummary, out: Path) -> Written:
         try:
             write(summary, out)
         except Exception as error:
-            written.failures.append(f"{name} could not be written: {type(error).__name__}: {error}")
+            reason = error if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            written.failures.append(f"{name} could not be written: {reason}")
     return written

@@ -10,13 +10,14 @@ import shutil
 import signal
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .. import report
+from .. import disk, report
 from ..errors import ConfigurationError, CrosscloudError
 from ..model import StageName, StageResult, Status
 from ..redact import redact
@@ -27,7 +28,7 @@ from .graph import Graph
 from .outcomes import Recorder
 from .output import Output
 from .session import WORKER_INPUT
-from .store import Resource, open_store
+from .store import Resource, StoreFull, open_store
 from .watcher import Watcher
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ class Controller:
         if self._graph is None:
             self._graph = Graph.read(self._run.directory)
         for cluster in self._graph.finish(nodeid):
-            release_cluster(self._run, cluster)
+            with suppress(StoreFull):  # all are given back in the end
+                release_cluster(self._run, cluster)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(
@@ -153,15 +155,18 @@ class Controller:
                 self._finish(self._run, session)
 
     def _finish(self, run: Run, session: pytest.Session) -> None:
-        for result in run.store.results(run.id).values():
-            if result.status == Status.RUNNING:
-                seconds = time.time() - (result.started or time.time())
-                run.store.record(run.id, replace(result, status=Status.CANCELLED, seconds=seconds))
-        for cluster in self._session.matrix.clusters:
-            release_cluster(run, cluster.id)
+        try:
+            for result in run.store.results(run.id).values():
+                if result.status == Status.RUNNING:
+                    seconds = time.time() - (result.started or time.time())
+                    run.store.record(run.id, replace(result, status=Status.CANCELLED, seconds=seconds))
+            for cluster in self._session.matrix.clusters:
+                release_cluster(run, cluster.id)
+            run.store.finish_run(run.id)
+        except StoreFull as error:  # the reaper destroys all the same
+            self._problems.append(str(error))
         if self._watcher:
             self._watcher.stop()
-        run.store.finish_run(run.id)
         # Beside each other: neither a slow destroy nor an impatient user keeps the reports from being written.
         reports = threading.Thread(target=self._report, args=(run,), name="crosscloud-reports")
         reports.start()
@@ -211,7 +216,12 @@ class Controller:
 
 
 def _preflight(session: Session) -> None:
-    """:raises ConfigurationError: a cloud of the matrix cannot be used here."""
+    """:raises ConfigurationError: there is no room for a run, or a cloud of the matrix cannot be used here."""
+    if lacking := disk.lacking(disk.folders(Path(session.settings.out))):
+        raise ConfigurationError(
+            "no disk:\n  " + "\n  ".join(lacking),
+            remedy="make room, or name others: --crosscloud-out, XDG_STATE_HOME, XDG_CACHE_HOME, TMPDIR",
+        )
     for name in {cell.cluster.cloud: None for cell in session.matrix.cells}:
         try:
             missing = session.config.clouds[name].preflight()

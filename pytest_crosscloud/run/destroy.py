@@ -7,13 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from .. import disk
 from ..errors import CrosscloudError
 from ..redact import redact
 from ..stage import StageContext
 from . import context, processes
-from .store import Resource, RunRecord, Store
+from .store import Resource, RunRecord, Store, StoreFull
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
@@ -128,9 +130,13 @@ class Destruction:
                 except Exception as error:
                     reason = redact(str(error) or type(error).__name__)
                     self._say(f"{resource.kind} {resource.name} is not destroyed: {reason}")
-                    store.set_resource(*what, resource.state if pause is not None else "failed", error=reason)
+                    if disk.is_full(error) or disk.says_full(reason):
+                        store.make_room()  # Terraform writes down what it has destroyed
+                    with suppress(StoreFull):  # what counts is that it goes
+                        store.set_resource(*what, resource.state if pause is not None else "failed", error=reason)
                 else:
-                    store.set_resource(*what, "destroyed")
+                    with suppress(StoreFull):  # whoever destroys it again finds nothing
+                        store.set_resource(*what, "destroyed")
                     self._say(f"destroyed {resource.kind} {resource.name} in {time.monotonic() - started:.1f} s")
                     return
                 time.sleep(pause or 0)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from ..errors import CrosscloudError
 from ..model import Artifacts, BuildTarget, Cell, Cluster, ClusterTarget, E2EResult, Release
 from .stages import NotApplicable, StageFailed
+from .store import StoreFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,14 +46,14 @@ class Pipeline:
         return self._call(self._engine.e2e, self.target)
 
     def _call(self, stage: Callable[[_Target], _Product], target: _Target) -> _Product:
-        error: StageFailed | NotApplicable
+        error: CrosscloudError
         try:
             return stage(target)
-        except StageFailed as failed:
-            error = failed
-        except NotApplicable as not_applicable:
-            error = not_applicable
+        except (StageFailed, NotApplicable, StoreFull) as raised:
+            error = raised
         # Out of the except block: a person is shown what went wrong, not two exceptions.
-        if isinstance(error, StageFailed) and error.result.target == self.target.id:
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(str(error) if isinstance(error, NotApplicable) else f"n/a: {error}")
+        if isinstance(error, NotApplicable):
+            pytest.skip(str(error))
+        if isinstance(error, StageFailed) and error.result.target != self.target.id:
+            pytest.skip(f"n/a: {error}")
+        pytest.fail(str(error), pytrace=False)

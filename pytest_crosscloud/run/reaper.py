@@ -21,7 +21,7 @@ from . import context, processes
 from .destroy import Destruction, Owner, left
 from .leases import Heartbeat, Lease
 from .processes import REAPER_VARIABLE, Process
-from .store import Store
+from .store import Store, StoreFull
 
 #: Seconds that a reaper's lease lives without a heartbeat.
 _TTL = 60.0
@@ -158,7 +158,8 @@ def destroy_run(
     for result in store.results(run).values():
         if result.status == Status.RUNNING:  # nobody is left to end it
             seconds = time.time() - (result.started or time.time())
-            store.record(run, replace(result, status=Status.CANCELLED, seconds=seconds))
+            with suppress(StoreFull):  # first of all, nothing may be left behind
+                store.record(run, replace(result, status=Status.CANCELLED, seconds=seconds))
     destruction = begun or Destruction(store, Owner(record), say)
     for resource in left(store, run, kept=kept):
         destruction.add(resource)

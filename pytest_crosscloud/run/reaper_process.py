@@ -120,8 +120,9 @@ class _Teller:
 
 
 def _log(text: str) -> None:
-    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {text}\n")
-    sys.stdout.flush()
+    with suppress(OSError):  # a full disk is no reason to leave anything behind
+        sys.stdout.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+        sys.stdout.flush()
 
 
 def _wait_for_kept(store: Store, run: str) -> None:

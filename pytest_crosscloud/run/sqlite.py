@@ -6,18 +6,18 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from .. import paths
+from .. import disk, paths
 from ..errors import CrosscloudError
 from ..model import StageResult, Status, TestResult
 from .leases import Lease, LeaseLost, Leases
 from .processes import Process
-from .store import Resource, RunExists, RunRecord
+from .store import Resource, RunExists, RunRecord, StoreFull
 
 #: What the file says of its schema, in ``PRAGMA user_version``; 0 is a new file.
 _VERSION = 2
@@ -45,6 +45,7 @@ class SqliteStore:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or paths.state("crosscloud.db")
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._reserve = disk.Reserve(self.path.with_name(f"{self.path.name}.reserve"))
         self._connections = threading.local()
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > _VERSION:
@@ -54,6 +55,7 @@ class SqliteStore:
             )
         if version < _VERSION:
             self._db.executescript(f"{_SCHEMA}PRAGMA user_version = {_VERSION};")
+        self._reserve.fill()
 
     @property
     def address(self) -> str:
@@ -89,6 +91,9 @@ class SqliteStore:
             connection.close()
             delattr(self._connections, name)
 
+    def make_room(self) -> bool:
+        return self._reserve.spend()
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """One write transaction; rolled back if the block raises."""
@@ -96,16 +101,34 @@ class SqliteStore:
         try:
             yield self._db
             self._db.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, sqlite3.OperationalError) and _is_full(error):
+                self.make_room()  # for whoever tries again
             if self._db.in_transaction:  # a full disk may have rolled it back already
                 self._db.execute("ROLLBACK")
             raise
+
+    def _write(self, statement: str, values: Sequence[Any] | Mapping[str, Any]) -> None:
+        """One statement, committed. A full disk gives what was set aside for it.
+
+        :raises StoreFull: that is used up, too.
+        """
+        while True:
+            try:
+                self._db.execute(statement, values)
+            except sqlite3.OperationalError as error:
+                if not _is_full(error):
+                    raise
+                if not self.make_room():
+                    raise StoreFull(f"{self.path} cannot grow: its disk is full", remedy=disk.REMEDY) from error
+            else:
+                return
 
     # -- runs -----------------------------------------------------------------------------------------------
 
     def create_run(self, run: RunRecord) -> None:
         try:
-            self._db.execute(
+            self._write(
                 "INSERT INTO runs VALUES (?, ?, ?, ?, ?)",
                 (run.id, run.started, run.finished, run.pid, json.dumps(run.record)),
             )
@@ -113,10 +136,10 @@ class SqliteStore:
             raise RunExists(f"there is a run {run.id!r} already") from error
 
     def set_record(self, run: str, record: Mapping[str, Any]) -> None:
-        self._db.execute("UPDATE runs SET record = ? WHERE id = ?", (json.dumps(record), run))
+        self._write("UPDATE runs SET record = ? WHERE id = ?", (json.dumps(record), run))
 
     def finish_run(self, run: str) -> None:
-        self._db.execute("UPDATE runs SET finished = ? WHERE id = ?", (time.time(), run))
+        self._write("UPDATE runs SET finished = ? WHERE id = ?", (time.time(), run))
 
     def forget_run(self, run: str) -> None:
         with self.transaction() as db:
@@ -137,7 +160,7 @@ class SqliteStore:
     # -- stages ---------------------------------------------------------------------------------------------
 
     def record(self, run: str, result: StageResult) -> None:
-        self._db.execute(
+        self._write(
             "INSERT INTO stages (run, stage, target, result) VALUES (?, ?, ?, ?)",
             (run, result.stage, result.target, json.dumps(result.to_json())),
         )
@@ -185,7 +208,7 @@ class SqliteStore:
 
     def put_resource(self, resource: Resource) -> None:
         values = asdict(resource) | {"spec": json.dumps(resource.spec)}
-        self._db.execute(
+        self._write(
             "INSERT OR REPLACE INTO resources (run, kind, name, state, spec, expires, error)"
             " VALUES (:run, :kind, :name, :state, :spec, :expires, :error)",
             values,
@@ -194,7 +217,7 @@ class SqliteStore:
     def set_resource(
         self, run: str, kind: str, name: str, state: str, error: str = "", expires: float | None = None
     ) -> None:
-        self._db.execute(
+        self._write(
             "UPDATE resources SET state = ?, error = ?, expires = ? WHERE run = ? AND kind = ? AND name = ?",
             (state, error, expires, run, kind, name),
         )
@@ -209,6 +232,11 @@ class SqliteStore:
             Resource(run_, kind, name, state, json.loads(spec), expires, error)
             for run_, kind, name, state, spec, expires, error in rows
         ]
+
+
+def _is_full(error: sqlite3.OperationalError) -> bool:
+    # SQLITE_IOERR, too: there may be no room for the shared memory beside the log (sqlite.org/rescode.html).
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 class SqliteLeases:

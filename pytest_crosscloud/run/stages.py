@@ -11,11 +11,12 @@ import re
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import disk
 from ..errors import CrosscloudError, StageError
 from ..model import (
     Artifacts,
@@ -222,7 +223,6 @@ class Engine:
     ) -> StageResult:
         store, run = self.run.store, self.run.id
         directory = self.run.out / folder
-        directory.mkdir(parents=True, exist_ok=True)
         started = time.time()
         running = StageResult(stage, target.id, Status.RUNNING, started=started)
         context = StageContext(
@@ -235,17 +235,21 @@ class Engine:
         running = replace(running, log=str(context.log.relative_to(self.run.out)))
         store.record(run, running)
         try:
+            directory.mkdir(parents=True, exist_ok=True)
             data, detail = make(context)
         except StageError as error:
-            context.write(str(error))
+            _note(context, str(error))
             result = replace(running, status=Status.FAILED, failure=error.failure(), data=error.data)
         except (KeyboardInterrupt, SystemExit):
             store.record(run, replace(running, status=Status.CANCELLED, seconds=time.time() - started))
             raise
         except BaseException as error:  # pytest.skip in a hook is not even an Exception
             # A defect of a plugin or of ours: the traceback goes to the stage's log, the person gets the gist.
-            context.write(traceback.format_exc())
-            failed = StageError(f"{type(error).__name__}: {error}", remedy=f"traceback in {running.log}")
+            _note(context, traceback.format_exc())
+            if isinstance(error, OSError) and disk.is_full(error):
+                failed = disk.failure(error, disk.folders(self.run.out))
+            else:
+                failed = StageError(f"{type(error).__name__}: {error}", remedy=f"traceback in {running.log}")
             result = replace(running, status=Status.FAILED, failure=failed.failure())
         else:
             cached = bool(data.get("cached"))
@@ -315,6 +319,12 @@ class Engine:
         )
 
 
+def _note(stage: StageContext, text: str) -> None:
+    """Into the stage's log, if that can be written: it is told with the failure as well."""
+    with suppress(OSError):
+        stage.write(text)
+
+
 @contextmanager
 def _evidence(cluster: Cluster, namespace: str, release: str, stage: StageContext) -> Iterator[None]:
     """Collect evidence when the block fails, before anything is deleted."""
@@ -324,7 +334,10 @@ def _evidence(cluster: Cluster, namespace: str, release: str, stage: StageContex
         from ..deploy import evidence
 
         stage.progress("collecting evidence")
-        evidence.collect(cluster, namespace, release, stage.directory / "evidence", run=stage.run)
+        try:
+            evidence.collect(cluster, namespace, release, stage.directory / "evidence", run=stage.run)
+        except OSError as error:  # a full disk must not hide what failed
+            _note(stage, f"evidence could not be written: {error}")
         raise
 
 

@@ -45,6 +45,10 @@ class Resource:
     error: str = ""
 
 
+class StoreFull(CrosscloudError):
+    """What happened cannot be recorded: the disk is full, and what was set aside for that is used up."""
+
+
 class RunExists(CrosscloudError):
     """A run has that id already."""
 
@@ -53,7 +57,7 @@ class Store(Protocol):
     """What keeps runs, their stages, tests and resources. Any thread may use one; processes each open their own.
 
     Whatever has returned is kept, also through a power cut; only ``progress`` may get lost, and a power cut may take
-    the last of ``record_test``.
+    the last of ``record_test``. What writes raises ``StoreFull`` when there is no room.
     """
 
     @property
@@ -68,6 +72,9 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Give back what this thread holds of it; the instance can still be used."""
+
+    def make_room(self) -> bool:
+        """Give back the room that was set aside for a full disk. False: there is none any more."""
 
     def create_run(self, run: RunRecord) -> None:
         """:raises RunExists: the id is taken."""

@@ -36,6 +36,10 @@ def stage(context, what):
     if text == "hang":
         note(f"hang {{what}}")
         context.command(["sleep", "600"])
+    if text == "fill":  # the disk that the reports are on
+        with (context.directory / "filling").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(2**16))
     if text == "meet":  # until another stage has started, too
         context.wait_until(lambda: (HERE / "ledger").read_text().count("start") > 1, "another stage", interval=0.01)
     note(f"end {{what}}")

@@ -17,7 +17,7 @@ from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.model import StageResult, Status, TestOutcome, TestResult
 from pytest_crosscloud.run import sqlite
 from pytest_crosscloud.run.sqlite import SqliteStore
-from pytest_crosscloud.run.store import Resource, RunExists, RunRecord, open_store
+from pytest_crosscloud.run.store import Resource, RunExists, RunRecord, StoreFull, open_store
 
 PASSED = TestResult("a.py::test", TestOutcome.PASSED, 0.5, 100.0)
 RUNNING = StageResult("build", "one", Status.RUNNING, started=1.0, detail="compiling")
@@ -122,4 +122,22 @@ def test_a_file_of_version_1_is_taken_along(path: Path) -> None:
     store = SqliteStore(path)
     store.record_test("old", PASSED)
     assert [run.id for run in store.runs()] == ["old"] and store.tests("old") == [PASSED]
+    store.close()
+
+
+def test_a_full_disk_gives_its_reserve_and_then_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SqliteStore(path)
+    store.create_run(new_run("one"))
+    store._db.execute("PRAGMA max_page_count = 1")  # SQLite's own way to say that the disk is full
+    given: list[bool] = []
+
+    def give() -> bool:
+        given.append(not given)
+        return given[-1]
+
+    monkeypatch.setattr(store, "make_room", give)
+    with pytest.raises(StoreFull, match="its disk is full"):
+        store.create_run(RunRecord("two", time.time(), None, 1, {"text": "x" * 2**20}))
+    assert given == [True, False]
+    assert [run.id for run in store.runs()] == ["one"]
     store.close()
