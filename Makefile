@@ -53,8 +53,9 @@ test-all: lint $(if $(ROOT),setup)  ## the slow tests too
 bench: setup  ## measure, all or one: make bench BENCH=cluster
 	$(VENV)/python -m benchmarks $(BENCH)
 
-lock:  ## resolve the dependencies in pyproject.toml anew, within what requirements.lock has
+lock:  ## resolve the dependencies anew, within what the lock files have
 	uv pip compile --quiet --universal --generate-hashes --no-header --group dev pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 tests/moto.in --output-file tests/moto.lock
 
 clean:  ## remove what this checkout made; the cache stays (rm -r ~/.cache/crosscloud)
 	rm -rf .venv .venv.lock reports/out .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

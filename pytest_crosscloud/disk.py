@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
@@ -48,6 +49,9 @@ def lacking(folders: Iterable[Path]) -> list[str]:
 
 def is_full(error: BaseException) -> bool:
     """Whether an error says that a file system, or the user's share of it, is full."""
+    if isinstance(error, sqlite3.OperationalError):
+        # SQLITE_IOERR, too: there may be no room for the shared memory beside the log (sqlite.org/rescode.html).
+        return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
     return isinstance(error, OSError) and error.errno in _FULL
 
 

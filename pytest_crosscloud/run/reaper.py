@@ -190,4 +190,4 @@ def _lease_name(run: str) -> str:
 
 def hold(store: Store, lease: Lease) -> Heartbeat:
     """Keep that right. Whoever loses it must not go on: another process destroys now."""
-    return Heartbeat(store, lease, _TTL, on_lost=lambda: os._exit(3))
+    return Heartbeat(store.leases(), lease, _TTL, on_lost=lambda: os._exit(3))

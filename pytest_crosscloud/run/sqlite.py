@@ -1,4 +1,4 @@
-"""Store and leases in one SQLite database, under the state directory."""
+"""The store in one SQLite database, under the state directory; leases are in another beside it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,8 +15,9 @@ from typing import Any
 from .. import disk, paths
 from ..errors import CrosscloudError
 from ..model import StageResult, Status, TestResult
-from .leases import Lease, LeaseLost, Leases
-from .processes import Process
+from .leases import Leases
+from .leases_sqlite import Database
+from .registers import RegisterLeases
 from .store import Resource, RunExists, RunRecord, StoreFull
 
 #: What the file says of its schema, in ``PRAGMA user_version``; 0 is a new file.
@@ -34,8 +35,6 @@ CREATE TABLE IF NOT EXISTS resources (
 CREATE TABLE IF NOT EXISTS tests (
     run TEXT NOT NULL, nodeid TEXT NOT NULL, outcome TEXT NOT NULL, seconds REAL NOT NULL, ended REAL NOT NULL,
     message TEXT NOT NULL, bundled INTEGER NOT NULL, resumed_from TEXT NOT NULL, PRIMARY KEY (run, nodeid));
-CREATE TABLE IF NOT EXISTS leases (
-    name TEXT PRIMARY KEY, owner TEXT NOT NULL, token INTEGER NOT NULL, expires REAL NOT NULL);
 """
 
 
@@ -47,6 +46,8 @@ class SqliteStore:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._reserve = disk.Reserve(self.path.with_name(f"{self.path.name}.reserve"))
         self._connections = threading.local()
+        leases = self.path.with_name(f"{self.path.stem}-leases.db")
+        self._leases = RegisterLeases(Database(leases, make_room=self.make_room))
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > _VERSION:
             raise CrosscloudError(
@@ -62,7 +63,7 @@ class SqliteStore:
         return str(self.path)
 
     def leases(self) -> Leases:
-        return SqliteLeases(self)
+        return self._leases
 
     def exists(self) -> bool:
         return self.path.exists()
@@ -102,7 +103,7 @@ class SqliteStore:
             yield self._db
             self._db.execute("COMMIT")
         except BaseException as error:
-            if isinstance(error, sqlite3.OperationalError) and _is_full(error):
+            if disk.is_full(error):
                 self.make_room()  # for whoever tries again
             if self._db.in_transaction:  # a full disk may have rolled it back already
                 self._db.execute("ROLLBACK")
@@ -117,7 +118,7 @@ class SqliteStore:
             try:
                 self._db.execute(statement, values)
             except sqlite3.OperationalError as error:
-                if not _is_full(error):
+                if not disk.is_full(error):
                     raise
                 if not self.make_room():
                     raise StoreFull(f"{self.path} cannot grow: its disk is full", remedy=disk.REMEDY) from error
@@ -232,57 +233,3 @@ class SqliteStore:
             Resource(run_, kind, name, state, json.loads(spec), expires, error)
             for run_, kind, name, state, spec, expires, error in rows
         ]
-
-
-def _is_full(error: sqlite3.OperationalError) -> bool:
-    # SQLITE_IOERR, too: there may be no room for the shared memory beside the log (sqlite.org/rescode.html).
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
-
-
-class SqliteLeases:
-    """Leases in the result store. Use it in the thread that opened the store."""
-
-    def __init__(self, store: SqliteStore, clock: Callable[[], float] = time.time) -> None:
-        self._store = store
-        self._clock = clock
-
-    def acquire(self, name: str, owner: str, ttl: float) -> Lease | None:
-        with self._store.transaction() as db:
-            current = self._row(db, name)
-            if current and self._holds(current):
-                return None
-            lease = Lease(name, owner, current.token + 1 if current else 1, self._clock() + ttl)
-            # The row stays after a release, for its token must not start again.
-            db.execute(
-                "INSERT OR REPLACE INTO leases (name, owner, token, expires) VALUES (?, ?, ?, ?)",
-                (lease.name, lease.owner, lease.token, lease.expires),
-            )
-            return lease
-
-    def renew(self, lease: Lease, ttl: float) -> Lease:
-        with self._store.transaction() as db:
-            current = self._row(db, lease.name)
-            # One that expired and that nobody took since is still ours: a laptop may have slept.
-            if current is None or current.token != lease.token or not current.expires:
-                raise LeaseLost(f"the lease of {lease.name} was lost", remedy="this process was held up for too long")
-            renewed = replace(lease, expires=self._clock() + ttl)
-            db.execute("UPDATE leases SET expires = ? WHERE name = ?", (renewed.expires, lease.name))
-            return renewed
-
-    def release(self, lease: Lease) -> None:
-        with self._store.transaction() as db:
-            db.execute("UPDATE leases SET expires = 0 WHERE name = ? AND token = ?", (lease.name, lease.token))
-
-    def holder(self, name: str) -> Lease | None:
-        with self._store.transaction() as db:
-            current = self._row(db, name)
-        return current if current and self._holds(current) else None
-
-    def _holds(self, lease: Lease) -> bool:
-        owner = Process.parse(lease.owner)
-        return lease.expires > self._clock() and not (owner and owner.is_dead)
-
-    @staticmethod
-    def _row(db: sqlite3.Connection, name: str) -> Lease | None:
-        row = db.execute("SELECT name, owner, token, expires FROM leases WHERE name = ?", (name,)).fetchone()
-        return Lease(*row) if row else None
