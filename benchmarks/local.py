@@ -16,6 +16,7 @@ from pytest_crosscloud.model import Cell, Cluster, ClusterTarget, StageName, Sta
 from pytest_crosscloud.run import context, reaper
 from pytest_crosscloud.run.context import Run, Settings
 from pytest_crosscloud.run.controller import release_cluster
+from pytest_crosscloud.run.plan import Plan
 from pytest_crosscloud.run.stages import Engine
 from pytest_crosscloud.run.store import Resource, open_store
 
@@ -92,7 +93,8 @@ def local_run(bench: Bench, variables: Mapping[str, Any] | None = None) -> Itera
     settings = Settings(rootdir=str(root), out=str(bench.directory), plugins=declared.sources())
     store = open_store()
     refs = {build.id: project.build.resolve(project, build.ref)}
-    name = context.create(store, settings, refs, {kubernetes: configured.resolve_kubernetes(kubernetes)})
+    versions = {kubernetes: configured.resolve_kubernetes(kubernetes)}
+    name = context.create(store, settings, Plan.of(configured, chosen), refs, versions)
     run = context.open_run(store, name, declared, configured, chosen)
     owner = reaper.start(store, name)
     try:

@@ -22,6 +22,7 @@ COMMANDS = (
     ("setup", "setup", "get the tools that runs need"),
     ("list", "listing", "show clouds and projects, and plugins that are broken"),
     ("plan", "plan", "show what a run would do, and touch nothing"),
+    ("report", "report", "write a run's reports, however it ended"),
     ("clean", "clean", "destroy what runs left behind"),
 )
 

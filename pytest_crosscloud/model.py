@@ -430,6 +430,7 @@ class StageResult(Json):
     log: str = ""  #: path below reports/out/
     attempts: int = 1  #: how often it was tried, this one included
     flaky: bool = False  #: of a success: an attempt before it failed by the product's fault (``--flaky-reruns``)
+    resumed_from: str = ""  #: id of the run that made it, if this run went on with that one
     data: Mapping[str, Any] = field(default_factory=dict)  #: the stage's product as JSON (Artifacts, Cluster, …)
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..run.summary import RunSummary
 from ..toolchain.tools import find
-from . import allure, dashboard, results
+from . import allure, dashboard, junit, results
 
 
 @dataclass
@@ -24,8 +24,11 @@ def write_live(summary: RunSummary, out: Path) -> None:
     dashboard.write(summary, out)
 
 
-def write_all(summary: RunSummary, out: Path) -> Written:
-    """Write every report of a run below ``out``. One that fails does not take the others with it."""
+def write_all(summary: RunSummary, out: Path, junit_file: Path | None = None) -> Written:
+    """Write every report of a run below ``out``. One that fails does not take the others with it.
+
+    :param junit_file: where a JUnit file is wanted.
+    """
     written = Written()
 
     def generate(_: RunSummary, out: Path) -> None:
@@ -38,6 +41,7 @@ def write_all(summary: RunSummary, out: Path) -> Written:
         ("allure-results", allure.write),
         ("allure", generate),
         ("index.html", dashboard.write),  # links Allure's report if it is there
+        *([(str(junit_file), lambda summary, _: junit.write(summary, junit_file))] if junit_file else []),
     ):
         try:
             write(summary, out)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..model import Artifacts, Cell, Cluster, E2EResult, Pin, Ref, Release, StageName, StageResult, Status
+from ..model import Artifacts, Cell, Cluster, E2EResult, Pin, Ref, Release, StageName, StageResult, Status, TestResult
 from ..redact import redact
 from ..run.summary import RunSummary
 from . import files
@@ -48,6 +48,7 @@ def document(summary: RunSummary, out: Path) -> dict[str, Any]:
         "projects": [asdict(project) for project in summary.projects],
         "clouds": [asdict(cloud) for cloud in summary.clouds],
         "cells": [cells.document(cell) for cell in summary.cells],
+        "tests": [_test(test) for test in summary.tests],
     }
 
 
@@ -57,6 +58,8 @@ def run_status(summary: RunSummary) -> Status:
     for status in (Status.FAILED, Status.CANCELLED):
         if status in statuses:
             return status
+    if summary.killed:
+        return Status.CANCELLED
     if summary.finished is None:
         return Status.RUNNING
     cells = {summary.cell_status(cell) for cell in summary.cells}
@@ -141,6 +144,19 @@ def _stage(result: StageResult, out: Path) -> dict[str, Any]:
         },
         "upstream": result.upstream,
         "log": files.relative(result.log, out),
+        "resumed_from": result.resumed_from,
+    }
+
+
+def _test(test: TestResult) -> dict[str, Any]:
+    return {
+        "nodeid": test.nodeid,
+        "outcome": test.outcome,
+        "seconds": round(test.seconds, 3),
+        "finished": timestamp(test.ended),
+        "message": test.message,
+        "bundled": test.bundled,
+        "resumed_from": test.resumed_from,
     }
 
 

@@ -11,16 +11,15 @@ import secrets
 import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from .. import paths
 from ..errors import ConfigurationError
 from ..model import Ref
+from .plan import Plan, summarize
 from .store import RunExists, RunRecord, Store
-from .summary import CloudInfo, ProjectInfo, RunSummary
-
-_T = TypeVar("_T")
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..matrix import Matrix
     from ..plugins import Plugins
+    from .summary import RunSummary
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Settings:
     out: str  #: reports/out of this run
     registry: str = ""  #: host[:port] that images go to
     keep_failed: float | None = None  #: seconds that clusters with a failed cell are kept
+    junit: str = ""  #: where ``--junitxml`` goes: if pytest is killed, the reaper writes it
     plugins: Mapping[str, object] = field(default_factory=dict)  #: what plugins.load needs to find the same ones
     repeat: Sequence[str] = ()  #: options that a repetition of a cell needs beside the cell's own names
 
@@ -64,48 +65,26 @@ class Run:
         """The run's state, outside of the checkout: clusters, locks; what destroying needs."""
         return directory(self.id)
 
+    @cached_property
+    def plan(self) -> Plan:
+        return Plan.of(self.config, self.matrix)
+
     def summary(self) -> RunSummary:
         """All that is known of the run now."""
         record = self.store.run(self.id)
         assert record, f"run {self.id} is not in the store"
-        return RunSummary(
-            id=self.id,
-            started=record.started,
-            finished=record.finished,
-            command=str(record.record["command"]),
-            options=tuple(self.settings.repeat),
-            projects=tuple(
-                ProjectInfo(
-                    name=project.name,
-                    display_name=project.title,
-                    sub_title=project.sub_title,
-                    project_url=project.project_url,
-                    repository_url=project.repository_url,
-                    logo_url=project.logo_url,
-                    cncf_relation=project.cncf_relation,
-                )
-                for project in self._selected(self.config.projects, [cell.build.project for cell in self.matrix.cells])
-            ),
-            clouds=tuple(
-                CloudInfo(cloud.name, cloud.title, cloud.arch[0])
-                for cloud in self._selected(self.config.clouds, [cell.cluster.cloud for cell in self.matrix.cells])
-            ),
-            cells=self.matrix.cells,
-            refs=self.refs,
-            kubernetes=self.kubernetes,
-            results=self.store.results(self.id),
-        )
+        return summarize(self.store, record, self.plan)
 
     def set_registry(self, host: str) -> None:
         """The run's registry answers at ``host``: the workers, started later, must know."""
         self.settings = replace(self.settings, registry=host)
+        self.note(settings=asdict(self.settings))
+
+    def note(self, **values: object) -> None:
+        """Add to what is recorded of the run. For the controller, which alone writes it."""
         record = self.store.run(self.id)
         assert record
-        self.store.set_record(self.id, {**record.record, "settings": asdict(self.settings)})
-
-    @staticmethod
-    def _selected(known: Mapping[str, _T], names: list[str]) -> list[_T]:
-        return [known[name] for name in dict.fromkeys(names)]
+        self.store.set_record(self.id, {**record.record, **values})
 
 
 def directory(run: str) -> Path:
@@ -113,7 +92,7 @@ def directory(run: str) -> Path:
     return paths.state("runs", run)
 
 
-def create(store: Store, settings: Settings, refs: Mapping[str, Ref], kubernetes: Mapping[str, Ref]) -> str:
+def create(store: Store, settings: Settings, plan: Plan, refs: Mapping[str, Ref], kubernetes: Mapping[str, Ref]) -> str:
     """Record a new run and return its id: eight hex digits, unique on this host and very likely anywhere."""
     record = {
         "command": " ".join(["pytest", *sys.argv[1:]]),
@@ -124,7 +103,7 @@ def create(store: Store, settings: Settings, refs: Mapping[str, Ref], kubernetes
     while True:
         run = secrets.token_hex(4)
         try:
-            store.create_run(RunRecord(run, time.time(), None, os.getpid(), record))
+            store.create_run(RunRecord(run, time.time(), None, os.getpid(), record), plan.to_json())
         except RunExists:
             continue
         directory(run).mkdir(parents=True, mode=0o700)

@@ -27,6 +27,7 @@ from . import context, reaper, refs, scheduler
 from .graph import Graph
 from .outcomes import Recorder
 from .output import Output
+from .plan import Plan
 from .session import WORKER_INPUT
 from .store import Resource, StoreFull, open_store
 from .watcher import Watcher
@@ -73,7 +74,8 @@ class Controller:
         self._output = Output(Path(this.settings.out), given=bool(config.getoption("--crosscloud-out")))
         self._output.clear()
         store = open_store()
-        run_id = context.create(store, this.settings, resolved.refs, kubernetes)
+        plan = Plan.of(this.config, this.matrix)
+        run_id = context.create(store, this.settings, plan, resolved.refs, kubernetes)
         # Workers inherit it, and so do their children: the reaper finds all of them by it.
         os.environ[RUN_VARIABLE] = run_id
         self._run = run = this.open(run_id)
@@ -162,6 +164,7 @@ class Controller:
                     run.store.record(run.id, replace(result, status=Status.CANCELLED, seconds=seconds))
             for cluster in self._session.matrix.clusters:
                 release_cluster(run, cluster.id)
+            run.note(exit=int(session.exitstatus))
             run.store.finish_run(run.id)
         except StoreFull as error:  # the reaper destroys all the same
             self._problems.append(str(error))

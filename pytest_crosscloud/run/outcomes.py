@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from copy import copy
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from .context import Run
 #: Characters of a message that are kept: what failed and where, not a whole traceback.
 _MESSAGE = 2000
 
+#: Marks a report that is none of a test's own.
+_CUT_OFF = "_crosscloud_cut_off"
+
 
 class Recorder:
     """pytest hooks of the controller, which is told of every test, whichever process ran it."""
@@ -23,9 +27,29 @@ class Recorder:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._called: dict[str, TestResult] = {}  # tests that are not torn down yet
+        self._set_up: dict[str, pytest.TestReport] = {}  # tests that were not called yet
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Show what was cut off as that: of itself, ``--junitxml`` has an element without a name for it.
+
+        It stays unrecorded, for nothing has come of it.
+        """
+        for report in list(self._set_up.values()):
+            cut_off = copy(report)
+            cut_off.when, cut_off.outcome = "call", "skipped"
+            cut_off.longrepr = (report.fspath, report.location[1] or 0, "Skipped: cancelled: it was cut off")
+            setattr(cut_off, _CUT_OFF, True)
+            session.config.hook.pytest_runtest_logreport(report=cut_off)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if hasattr(report, _CUT_OFF):
+            return
+        if report.when == "setup" and report.passed:
+            self._set_up[report.nodeid] = report
+        else:
+            self._set_up.pop(report.nodeid, None)
         result = self._result(report)
         if result is None:
             return

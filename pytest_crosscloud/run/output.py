@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from ..errors import ConfigurationError
 _MARKER = ".crosscloud"
 
 #: What a run writes. Allure's history stays: it is meant to grow.
-_FOLDERS = ("builds", "clusters", "cells", "allure-results", "allure")
-_FILES = ("results.json", "index.html", "allure.log")
+_LOGS = ("builds", "clusters", "cells")
+_FOLDERS = (*_LOGS, "allure-results", "allure")
+_FILES = ("results.json", "index.html", "junit.xml", "allure.log")
 
 
 class Output:
@@ -46,3 +48,18 @@ class Output:
 
     def release(self) -> None:
         self._lock.release()
+
+
+def reporter(out: Path) -> str:
+    """Id of the run whose reports are in ``out``; empty: of none."""
+    try:
+        return str(json.loads((out / "results.json").read_text(encoding="utf-8"))["run"]["id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def copy_logs(source: Path, target: Path) -> None:
+    """Copy what stages left in ``source`` to ``target``: reports there lead to it."""
+    for name in _LOGS:
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target / name, dirs_exist_ok=True)

@@ -144,12 +144,14 @@ def destroy_run(
     kept: bool = False,
     spare: Process | None = None,
     begun: Destruction | None = None,
+    on_settled: Callable[[], None] = lambda: None,
 ) -> None:
     """End the processes of a run that is over, and destroy what it owns. The caller holds the run's lease.
 
     :param kept: also what is to be kept for longer.
     :param spare: a process to leave alone: the controller that waits for this.
     :param begun: what is being destroyed already.
+    :param on_settled: called when its processes have ended: its results do not change any more.
     """
     record = store.run(run)
     assert record, f"run {run} is not in the store"
@@ -160,6 +162,7 @@ def destroy_run(
             seconds = time.time() - (result.started or time.time())
             with suppress(StoreFull):  # first of all, nothing may be left behind
                 store.record(run, replace(result, status=Status.CANCELLED, seconds=seconds))
+    on_settled()
     destruction = begun or Destruction(store, Owner(record), say)
     for resource in left(store, run, kept=kept):
         destruction.add(resource)

@@ -12,20 +12,26 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from ..declared import describe
+from ..errors import CrosscloudError
 from . import reaper
 from .destroy import Destruction, Owner, left
 from .leases import Lease
 from .processes import Process
-from .standing import Standing, standing
+from .standing import Standing, is_killed, standing
 from .store import Store, open_store
 
 #: Seconds between two looks at the store.
 _INTERVAL = 0.2
+
+#: Seconds for the reports of a killed run, after all it owned is destroyed.
+_REPORTS = 300.0
 
 
 def main(address: str, run: str, controller: str) -> None:
@@ -45,7 +51,9 @@ def main(address: str, run: str, controller: str) -> None:
         _watch(store, run, connection, gone, destruction)
         teller.is_listening = _said_finish(connection)
         _log("the run is over" if teller.is_listening else "pytest is gone")
-        reaper.destroy_run(store, run, teller.say, spare=gone if teller.is_listening else None, begun=destruction)
+        spare = gone if teller.is_listening else None
+        with _reports(store, run) as write:
+            reaper.destroy_run(store, run, teller.say, spare=spare, begun=destruction, on_settled=write)
     connection.close()
     os.close(0)
     _wait_for_kept(store, run)
@@ -56,8 +64,8 @@ def adopt(address: str, run: str) -> None:
     store, lease = _begin(address, run)
     if lease:  # else another was faster
         _log(f"run {run} was left behind")
-        with reaper.hold(store, lease):
-            reaper.destroy_run(store, run, _log)
+        with reaper.hold(store, lease), _reports(store, run) as write:
+            reaper.destroy_run(store, run, _log, on_settled=write)
         _wait_for_kept(store, run)
 
 
@@ -117,6 +125,32 @@ class _Teller:
         if self.is_listening:
             with suppress(OSError):
                 self._socket.sendall(f"{text}\n".encode())
+
+
+@contextmanager
+def _reports(store: Store, run: str) -> Iterator[Callable[[], None]]:
+    """What has the reports written that a killed pytest left undone, beside what is destroyed meanwhile."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def write() -> None:
+        record = store.run(run)
+        try:
+            store.plan(run)
+        except CrosscloudError:
+            return  # there is nothing to report
+        if record and is_killed(record):
+            _log("pytest was killed: writing its reports")
+            junit = record.record["settings"].get("junit")
+            command = [sys.executable, "-m", "pytest_crosscloud", "report", run, *([f"--junit={junit}"] * bool(junit))]
+            # A process of its own: neither its memory nor a defect of it keeps anything from being destroyed.
+            started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL))
+
+    yield write
+    for process in started:
+        try:
+            process.wait(_REPORTS)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def _log(text: str) -> None:

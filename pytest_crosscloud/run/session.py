@@ -63,6 +63,7 @@ class Session:
                 f"{name}={value}" for name in ("--crosscloud-config", "--registry") if (value := option(name))
             ),
             keep_failed=seconds(keep) if keep else None,
+            junit=str(pytest_config.invocation_params.dir / junit) if (junit := option("xmlpath", "")) else "",
             plugins=self.plugins.sources(),
         )
         self.run: Run | None = None

@@ -26,6 +26,7 @@ _VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, started REAL NOT NULL, finished REAL, pid INTEGER NOT NULL, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS plans (run TEXT PRIMARY KEY, plan TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS stages (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, stage TEXT NOT NULL, target TEXT NOT NULL,
     result TEXT NOT NULL, UNIQUE (run, stage, target) ON CONFLICT REPLACE);
@@ -36,6 +37,9 @@ CREATE TABLE IF NOT EXISTS tests (
     run TEXT NOT NULL, nodeid TEXT NOT NULL, outcome TEXT NOT NULL, seconds REAL NOT NULL, ended REAL NOT NULL,
     message TEXT NOT NULL, bundled INTEGER NOT NULL, resumed_from TEXT NOT NULL, PRIMARY KEY (run, nodeid));
 """
+
+#: In each table, the column that has a run's id.
+_RUN_COLUMN = {"stages": "run", "tests": "run", "resources": "run", "plans": "run", "runs": "id"}
 
 
 class SqliteStore:
@@ -54,8 +58,9 @@ class SqliteStore:
                 f"{self.path} was written by a newer pytest-crosscloud (its version is {version}, not {_VERSION})",
                 remedy="upgrade pytest-crosscloud, or set XDG_STATE_HOME to a directory of its own",
             )
+        self._db.executescript(_SCHEMA)  # what is there already costs no transaction
         if version < _VERSION:
-            self._db.executescript(f"{_SCHEMA}PRAGMA user_version = {_VERSION};")
+            self._db.execute(f"PRAGMA user_version = {_VERSION}")
         self._reserve.fill()
 
     @property
@@ -109,14 +114,16 @@ class SqliteStore:
                 self._db.execute("ROLLBACK")
             raise
 
-    def _write(self, statement: str, values: Sequence[Any] | Mapping[str, Any]) -> None:
+    def _write(
+        self, statement: str, values: Sequence[Any] | Mapping[str, Any], db: sqlite3.Connection | None = None
+    ) -> None:
         """One statement, committed. A full disk gives what was set aside for it.
 
         :raises StoreFull: that is used up, too.
         """
         while True:
             try:
-                self._db.execute(statement, values)
+                (db or self._db).execute(statement, values)
             except sqlite3.OperationalError as error:
                 if not disk.is_full(error):
                     raise
@@ -127,14 +134,21 @@ class SqliteStore:
 
     # -- runs -----------------------------------------------------------------------------------------------
 
-    def create_run(self, run: RunRecord) -> None:
+    def create_run(self, run: RunRecord, plan: Mapping[str, Any] | None = None) -> None:
+        values = (run.id, run.started, run.finished, run.pid, json.dumps(run.record))
         try:
-            self._write(
-                "INSERT INTO runs VALUES (?, ?, ?, ?, ?)",
-                (run.id, run.started, run.finished, run.pid, json.dumps(run.record)),
-            )
+            self._write("INSERT INTO runs VALUES (?, ?, ?, ?, ?)", values)
         except sqlite3.IntegrityError as error:
             raise RunExists(f"there is a run {run.id!r} already") from error
+        if plan is not None:
+            self._write("INSERT INTO plans VALUES (?, ?)", (run.id, json.dumps(plan)))
+
+    def plan(self, run: str) -> dict[str, Any]:
+        row = self._db.execute("SELECT plan FROM plans WHERE run = ?", (run,)).fetchone()
+        if row is None:
+            raise CrosscloudError(f"of run {run} it is not recorded what it was to do")
+        plan: dict[str, Any] = json.loads(row[0])
+        return plan
 
     def set_record(self, run: str, record: Mapping[str, Any]) -> None:
         self._write("UPDATE runs SET record = ? WHERE id = ?", (json.dumps(record), run))
@@ -144,7 +158,7 @@ class SqliteStore:
 
     def forget_run(self, run: str) -> None:
         with self.transaction() as db:
-            for table, column in (("stages", "run"), ("tests", "run"), ("resources", "run"), ("runs", "id")):
+            for table, column in _RUN_COLUMN.items():
                 db.execute(f"DELETE FROM {table} WHERE {column} = ?", (run,))  # noqa: S608
 
     def run(self, run: str) -> RunRecord | None:
@@ -188,10 +202,11 @@ class SqliteStore:
     # -- tests ----------------------------------------------------------------------------------------------
 
     def record_test(self, run: str, test: TestResult) -> None:
-        self._quick.execute(
+        self._write(
             "INSERT OR REPLACE INTO tests (run, nodeid, outcome, seconds, ended, message, bundled, resumed_from)"
             " VALUES (:run, :nodeid, :outcome, :seconds, :ended, :message, :bundled, :resumed_from)",
             {"run": run, **test.to_json()},
+            self._quick,
         )
 
     def tests(self, run: str) -> list[TestResult]:

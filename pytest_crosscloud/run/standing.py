@@ -36,5 +36,14 @@ def standing(store: Store, run: RunRecord) -> Standing:
 
 def is_running(run: RunRecord) -> bool:
     """Whether the run's pytest lives. A process that took over its pid is younger than the run."""
+    return run.finished is None and _is_alive(run)
+
+
+def is_killed(run: RunRecord) -> bool:
+    """Whether the run's pytest is gone and has not ended it: what its reaper did since does not count."""
+    return "exit" not in run.record and not _is_alive(run)
+
+
+def _is_alive(run: RunRecord) -> bool:
     started = processes.started_at(run.pid)
-    return run.finished is None and started is not None and started <= run.started + _SLACK
+    return started is not None and started <= run.started + _SLACK

@@ -76,8 +76,17 @@ class Store(Protocol):
     def make_room(self) -> bool:
         """Give back the room that was set aside for a full disk. False: there is none any more."""
 
-    def create_run(self, run: RunRecord) -> None:
-        """:raises RunExists: the id is taken."""
+    def create_run(self, run: RunRecord, plan: Mapping[str, Any] | None = None) -> None:
+        """Record a run and what it is to do: ``plan.Plan`` as JSON.
+
+        :raises RunExists: the id is taken.
+        """
+
+    def plan(self, run: str) -> dict[str, Any]:
+        """What the run is to do.
+
+        :raises CrosscloudError: it was recorded without a plan: by an earlier version, or by none of pytest's.
+        """
 
     def set_record(self, run: str, record: Mapping[str, Any]) -> None:
         """Replace what another process needs to act for the run."""

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..model import Cell, Ref, StageName, StageResult, Status, stage_key
+from ..model import Cell, Ref, StageName, StageResult, Status, TestResult, stage_key
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class RunSummary:
 
     id: str
     started: float  #: seconds since the epoch
-    finished: float | None  #: None while it runs, or when it was killed
+    finished: float | None  #: None while it runs; of a killed one, its last sign of life
     command: str  #: the command line that started it
     options: tuple[str, ...] = field(default=(), kw_only=True)  #: what a repetition needs too: ``--registry=…``
     projects: tuple[ProjectInfo, ...]
@@ -46,6 +46,8 @@ class RunSummary:
     refs: Mapping[str, Ref] = field(default_factory=dict)  #: of projects, by BuildTarget id
     kubernetes: Mapping[str, Ref] = field(default_factory=dict)  #: by the name asked for
     results: Mapping[str, StageResult] = field(default_factory=dict)  #: by stage key
+    tests: tuple[TestResult, ...] = ()
+    killed: bool = False  #: its pytest was killed; what it had not done by then is cancelled
 
     def stages(self, cell: Cell) -> dict[StageName, StageResult]:
         """The four stages of a cell. One that was never reached is ``n/a``; ``cancelled`` if the run was."""
@@ -55,7 +57,7 @@ class RunSummary:
             StageName.DEPLOY: cell.id,
             StageName.E2E: cell.id,
         }
-        was_cancelled = any(result.status == Status.CANCELLED for result in self.results.values())
+        was_cancelled = self.killed or any(result.status == Status.CANCELLED for result in self.results.values())
         unreached = Status.CANCELLED if was_cancelled else Status.NA
         return {
             stage: self.results.get(stage_key(stage, target)) or StageResult(stage, target, unreached)
