@@ -63,6 +63,10 @@ class LocalCloud(TerraformCloud):
             **variables,
         }
 
+    def converges(self, request: ProvisionRequest) -> bool:
+        # A machine that is half made stands in its own way, and all of them are gone in a second.
+        return False
+
     def destroy(self, request: ProvisionRequest) -> None:
         from pytest_crosscloud import machine
 
@@ -96,7 +100,7 @@ def prepared_disk(prepared: str, bundle: NodeBundle, service_cidr: str, stage: S
 
     :raises StageError: ``prepared`` is not one of PREPARED (class configuration); or the disk could not be made.
     """
-    from filelock import FileLock
+    from pytest_crosscloud.lock import held
 
     if prepared not in PREPARED:
         raise StageError(f"prepared: {prepared!r}{among(prepared, PREPARED)}", error_class=ErrorClass.CONFIGURATION)
@@ -104,8 +108,7 @@ def prepared_disk(prepared: str, bundle: NodeBundle, service_cidr: str, stage: S
         return None
     cidr = service_cidr if prepared == "cluster" else ""
     target = paths.cache("disks", f"{bundle.fingerprint}-{cidr.replace('/', '_') or 'images'}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
+    with held(target.with_name(f"{target.name}.lock"), stage, "another process, which is preparing the disk"):
         if not target.exists():
             stage.progress("preparing the machines' disk, once")
             partial = target.with_name(f"{target.name}.partial")

@@ -21,7 +21,19 @@ PROJECT_FILE_NAME = "cncfci.yml"
 #: Seconds, where the files say nothing. A project's deploy takes its own ``timeout``.
 DEFAULT_TIMEOUTS = {StageName.BUILD: 3600.0, StageName.PROVISION: 1200.0, StageName.E2E: 900.0}
 
+#: Seconds of the stage e2e that the container of a project with a long ``E2E.timeout`` does not get: for its image, its
+#: start and what it leaves.
+_AROUND_E2E = 60.0
+
 _Spec = TypeVar("_Spec", Cloud, Project)
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often a stage is tried as long as its failures are of class infrastructure."""
+
+    attempts: int = 3  #: the first included
+    backoff: float = 10.0  #: seconds before the second attempt, doubled before each further one
 
 
 @dataclass(frozen=True)
@@ -35,14 +47,20 @@ class Config:
     kubernetes: Mapping[str, str]  #: what ``stable`` and other names of Kubernetes versions mean
     cncf_relations: tuple[str, ...]  #: in the order of the table's groups
     deactivated: Mapping[tuple[str, str], str]  #: where ``("cloud" | "project", name)`` was made inactive
-    timeouts: Mapping[StageName, float]  #: seconds
+    timeouts: Mapping[StageName, float]  #: seconds; what the files say, and defaults
     provision_timeouts: Mapping[str, float]  #: seconds, by cloud
+    deploy_timeouts: Mapping[str, float]  #: seconds, by project
+    retries: Retries
     problems: tuple[Problem, ...]  #: the plugins', and those of the files that stop nothing
 
     def timeout(self, stage: StageName, target: BuildTarget | ClusterTarget | Cell) -> float:
         """Seconds that a stage of a target may take."""
-        if stage == StageName.DEPLOY and isinstance(target, Cell):
-            return self.projects[target.build.project].timeout
+        if isinstance(target, Cell):
+            project = self.projects[target.build.project]
+            if stage == StageName.DEPLOY:
+                return self.deploy_timeouts.get(project.name) or self.timeouts.get(stage) or project.timeout
+            if stage == StageName.E2E and stage not in self.timeouts:
+                return max(DEFAULT_TIMEOUTS[stage], project.e2e.timeout + _AROUND_E2E if project.e2e else 0)
         if stage == StageName.PROVISION and isinstance(target, ClusterTarget):
             return self.provision_timeouts.get(target.cloud, self.timeouts[stage])
         return self.timeouts[stage]
@@ -89,8 +107,11 @@ class _Reader:
         projects = self._merge("project", self._with_cncfci(document, file), document, file.projects if file else {})
         if self.faults:
             raise ConfigurationError("\n".join(self.faults))
-        given = {name: value for name, value in file.timeouts if value} if file else {}
-        sections = file.clouds if file else {}
+        given = {StageName(name): value for name, value in file.timeouts if value} if file else {}
+        if limit := given.get(StageName.E2E):
+            # What a project declares is a default: only the user knows how slow his clouds are.
+            projects = {name: _with_e2e_timeout(project, limit) for name, project in projects.items()}
+        defaults = {name: value for name, value in DEFAULT_TIMEOUTS.items() if name != StageName.E2E}
         return Config(
             plugins=self.plugins,
             path=path,
@@ -99,8 +120,10 @@ class _Reader:
             kubernetes={**pins.load()["kubernetes"], **(file.kubernetes if file else {})},
             cncf_relations=tuple(file.cncf_relations) if file else (),
             deactivated=self.deactivated,
-            timeouts=DEFAULT_TIMEOUTS | {StageName(name): value for name, value in given.items()},
-            provision_timeouts={name: section.timeout for name, section in sections.items() if section.timeout},
+            timeouts=defaults | given,
+            provision_timeouts=_own_timeouts(file.clouds if file else {}),
+            deploy_timeouts=_own_timeouts(file.projects if file else {}),
+            retries=Retries(**file.retries.model_dump(exclude_none=True)) if file else Retries(),
             problems=tuple(self.problems),
         )
 
@@ -183,6 +206,14 @@ class _Reader:
             elif section.active:
                 self.deactivated.pop((kind, name), None)
         return dict(sorted(merged.items(), key=lambda item: (item[1].order, item[0])))
+
+
+def _own_timeouts(sections: Mapping[str, Any]) -> dict[str, float]:
+    return {name: section.timeout for name, section in sections.items() if section.timeout}
+
+
+def _with_e2e_timeout(project: Project, seconds: float) -> Project:
+    return replace(project, e2e=replace(project.e2e, timeout=seconds)) if project.e2e else project
 
 
 def _apply(spec: _Spec, section: Any) -> _Spec:

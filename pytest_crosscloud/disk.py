@@ -66,7 +66,7 @@ def failure(error: OSError, folders: Iterable[Path]) -> StageError:
     :param folders: what a stage writes to; those without room are named if the error names no file.
     """
     where = "; ".join([str(error.filename)] if error.filename else lacking(folders))
-    return StageError(f"{_MESSAGE}: {where}", remedy=REMEDY, error_class=ErrorClass.INFRASTRUCTURE)
+    return StageError(f"{_MESSAGE}: {where}", remedy=REMEDY, error_class=ErrorClass.INFRASTRUCTURE, is_final=True)
 
 
 class Reserve:

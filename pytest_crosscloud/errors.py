@@ -35,9 +35,11 @@ class StageError(CrosscloudError):
         remedy: str = "",
         error_class: ErrorClass = ErrorClass.INFRASTRUCTURE,
         data: Mapping[str, Any] | None = None,
+        is_final: bool = False,
     ) -> None:
         super().__init__(message, remedy=remedy)
         self.error_class = error_class
+        self.is_final = is_final  #: another attempt would fail in the same way
         self.data = data or {}  #: the stage's product as JSON, as far as there is one: the counts of a red e2e
 
     def failure(self) -> Failure:

@@ -62,7 +62,8 @@ def crosscloud_projects() -> Iterable[Project]:  # type: ignore[empty-body]
 # The first implementation that returns something other than None wins. The framework's own implementation
 # runs last: it asks the project's build strategy, the cloud, Helm and the cluster. Implement one of these to
 # replace a stage, or wrap it (``@hookimpl(wrapper=True)``) to do something around it. They run on whichever
-# worker came first, once per run and target, with ``request.stage`` for deadline, log and progress.
+# worker came first, once per run and target, with ``request.stage`` for deadline, log and progress. A stage that failed
+# with class infrastructure is called again, and may find what the failed attempt left, also that of a killed worker.
 
 
 @hookspec(firstresult=True)
@@ -88,7 +89,8 @@ def crosscloud_destroy(request: ProvisionRequest) -> bool | None:
     """Remove what ``crosscloud_provision`` made, wholly or in part; return True.
 
     Called by the run's reaper (another process than the one that provisioned) as soon as the cluster's last
-    cell is done, and again after a failure. Must not fail because there is nothing left.
+    cell is done, and again after a failure. Must not fail because there is nothing left. Called by the worker too,
+    before it tries a failed provision again, unless the cloud ``converges``.
     """
 
 

@@ -347,6 +347,13 @@ class Cloud:
         and when called a second time."""
         raise NotImplementedError(f"cloud {self.name} does not say how to destroy")
 
+    def converges(self, request: ProvisionRequest) -> bool:
+        """Whether ``provision``, called again after it failed, completes what is there already (optional).
+
+        Otherwise a provision that failed is destroyed before it is tried again.
+        """
+        return False
+
     def preflight(self) -> list[str]:
         """What is missing to use this cloud here, each with its remedy; empty if nothing is.
 
@@ -372,7 +379,7 @@ class E2E:
 
     build: BuildStrategy  #: names the image too; its first pin is the container
     env: Mapping[str, str] = field(default_factory=dict)
-    timeout: float = 300.0  #: seconds
+    timeout: float = 300.0  #: seconds that the container may take, unless cross-cloud.yml has ``timeouts.e2e``
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -394,7 +401,7 @@ class Project:
     head_ref: str = ""  #: branch that ``head`` means; empty: the newest served
     arch: tuple[str, ...] = ("amd64",)
     values: Mapping[str, Any] = field(default_factory=dict)  #: Helm values below the pins
-    timeout: float = 900.0  #: seconds for the deploy, as ``projects.<id>.timeout`` of cross-cloud.yml
+    timeout: float = 900.0  #: seconds for the deploy, below ``timeouts.deploy`` and the project's of cross-cloud.yml
     e2e: E2E | None = None
 
     @property

@@ -45,6 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="TIME",
         help="keep clusters with a failed cell for TIME (30m, 2h; default 2h) instead of destroying them",
     )
+    group.addoption(
+        "--flaky-reruns", default="0", metavar="N", help="run a red e2e again, up to N times; one that passes is flaky"
+    )
     group.addoption("--crosscloud-out", metavar="DIR", help="where reports go (default: reports/out in the rootdir)")
     group.addoption("--registry", metavar="HOST", help="push images to this registry; default: one for the run")
 

@@ -91,7 +91,15 @@ class TimeoutsSection(_Section):
 
     build: Seconds | None = None
     provision: Seconds | None = None
+    deploy: Seconds | None = None
     e2e: Seconds | None = None
+
+
+class RetriesSection(_Section):
+    """How often a stage is tried whose failure is of class infrastructure; ``attempts: 1`` is once."""
+
+    attempts: Annotated[int, Field(ge=1)] | None = None
+    backoff: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 
 Clouds = Annotated[dict[str, Annotated[CloudSection, BeforeValidator(_empty)]], BeforeValidator(_empty)]
@@ -106,6 +114,7 @@ class CrossCloudFile(_Section):
     cncf_relations: Annotated[list[str], BeforeValidator(lambda value: value or [])] = []
     kubernetes: Annotated[dict[str, str], BeforeValidator(_empty)] = {}
     timeouts: Annotated[TimeoutsSection, BeforeValidator(_empty)] = TimeoutsSection()
+    retries: Annotated[RetriesSection, BeforeValidator(_empty)] = RetriesSection()
     gitlab_pipeline: Annotated[dict[str, PipelineSection | None], BeforeValidator(_empty)] = {}
 
 
@@ -145,7 +154,7 @@ _WORDS = {
     "model_type": "must be a mapping",
     "model_attributes_type": "must be a mapping",
     "greater_than": "must be more than {gt:g}",
-    "greater_than_equal": "must be at least {ge}",
+    "greater_than_equal": "must be at least {ge:g}",
     "finite_number": "must be a finite number",
     "string_too_long": "must have at most {max_length} characters",
     "string_pattern_mismatch": "must be a name such as amd64 or arm64",

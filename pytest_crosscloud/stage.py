@@ -18,10 +18,14 @@ from .redact import redact
 from .run.processes import GRACE as GRACE
 from .run.processes import RESOURCE_VARIABLE as RESOURCE_VARIABLE
 from .run.processes import RUN_VARIABLE as RUN_VARIABLE
+from .run.processes import STAGE_VARIABLE as STAGE_VARIABLE
 from .run.processes import end_all, of_group
 
 #: Seconds between two looks at what a program has written.
 INTERVAL = 0.05
+
+#: Characters of a program's last line that are repeated when its time is over.
+_LAST_WORDS = 200
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class StageContext:
         """The stage's log: every line of every program it ran, redacted."""
         return self.directory / f"{self.key.split()[0]}.log"
 
+    @property
+    def marks(self) -> dict[str, str]:
+        """What the environment of every program carries that is started for this stage: it is found by that."""
+        return {RUN_VARIABLE: self.run, STAGE_VARIABLE: self.key}
+
     def progress(self, text: str) -> None:
         """Say in one line what is happening now; shown beside the stage. Also what a deadline names."""
         self._waiting_for = text
@@ -75,6 +84,15 @@ class StageContext:
         if left <= 0:
             raise self._expired()
         return left
+
+    def wait(self, seconds: float) -> None:
+        """Let ``seconds`` pass.
+
+        :raises DeadlineExceeded: the stage has less; at once.
+        """
+        if seconds >= self.remaining():
+            raise self._expired()
+        time.sleep(seconds)
 
     def wait_until(
         self, condition: Callable[[], bool], what: str, *, timeout: float | None = None, interval: float = 0.1
@@ -132,7 +150,7 @@ class StageContext:
                 process = subprocess.Popen(
                     argv,
                     cwd=cwd,
-                    env={**os.environ, **(env or {}), RUN_VARIABLE: self.run},
+                    env={**os.environ, **(env or {}), **self.marks},
                     stdin=given,
                     stdout=output,
                     stderr=errors,
@@ -145,7 +163,7 @@ class StageContext:
                     error_class=ErrorClass.CONFIGURATION,
                 ) from error
             try:
-                texts = self._follow(process, (output.fileno(), errors.fileno()), on_line, log)
+                texts = self._follow(Path(argv[0]).name, process, (output.fileno(), errors.fileno()), on_line, log)
             finally:
                 # Only then is the leader reaped: as long as it is not, no other group gets its number.
                 end_all(lambda: of_group(process.pid))
@@ -158,11 +176,13 @@ class StageContext:
                 f"{self.key}: {Path(argv[0]).name} exited with {code}: {redact(completed.tail)}",
                 remedy=disk.REMEDY if full else "",
                 error_class=ErrorClass.INFRASTRUCTURE if full else error_class,
+                is_final=full,
             )
         return completed
 
     def _follow(
         self,
+        program: str,
         process: subprocess.Popen[bytes],
         files: tuple[int, int],
         on_line: Callable[[str], None] | None,
@@ -174,11 +194,14 @@ class StageContext:
         position = dict.fromkeys(files, 0)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("a", encoding="utf-8") as log, os.fdopen(os.pidfd_open(process.pid), "rb", 0) as leader:
+            last = ""
 
             def take(fd: int, raw: bytes) -> None:
+                nonlocal last
                 line = raw.decode(errors="replace")
                 if keep:
                     line = redact(line)
+                    last = line.strip() or last
                     log.write(line + "\n")
                     log.flush()
                 texts[fd].append(line)
@@ -189,7 +212,12 @@ class StageContext:
             poll.register(leader, select.POLLIN)
             ended = False
             while not ended:
-                ended = bool(poll.poll(min(INTERVAL, self.remaining()) * 1000))
+                try:
+                    ended = bool(poll.poll(min(INTERVAL, self.remaining()) * 1000))
+                except DeadlineExceeded as error:
+                    said = f", and said at last: {last[:_LAST_WORDS]}" if last else ""
+                    error.message += f"; {program} still ran{said}"
+                    raise
                 for fd in files:
                     size = os.fstat(fd).st_size
                     # The position of the file itself is the program's.

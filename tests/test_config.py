@@ -10,7 +10,7 @@ import pytest
 
 from pytest_crosscloud import config as configuration
 from pytest_crosscloud import paths, plugins
-from pytest_crosscloud.config import Config
+from pytest_crosscloud.config import Config, Retries
 from pytest_crosscloud.errors import ConfigurationError
 from pytest_crosscloud.model import BuildTarget, Cell, ClusterTarget, StageName
 from tests.samples import write_clouds, write_projects
@@ -132,6 +132,28 @@ def test_timeouts(root: Path) -> None:
     assert config.timeout(StageName.DEPLOY, cell) == 40
     assert config.timeout(StageName.E2E, cell) == 2.5
     assert config.timeout(StageName.DEPLOY, replace(cell, build=replace(build, project="kubernetes"))) == 1
+
+
+def test_what_the_user_says_of_timeouts_counts_before_what_a_project_declares(root: Path) -> None:
+    write_projects(root / "projects/slow.py", "name='slow', timeout=1000, e2e=E2E(build=Strategy(), timeout=2000)")
+    cell = Cell(BuildTarget("slow", "stable", "amd64", "b"), ClusterTarget("aws", "stable", "amd64", "aws"), "c")
+    declared = load(root)
+    assert declared.timeout(StageName.DEPLOY, cell) == 1000
+    assert declared.timeout(StageName.E2E, cell) == 2060  # its container's time, and some more
+    said = load(root, "timeouts: {deploy: 5, e2e: 3000}")
+    assert said.timeout(StageName.DEPLOY, cell) == 5
+    assert said.timeout(StageName.E2E, cell) == 3000
+    assert said.projects["slow"].e2e and said.projects["slow"].e2e.timeout == 3000
+    own = load(root, "timeouts: {deploy: 5}\nprojects: {slow: {timeout: 7}}")
+    assert own.timeout(StageName.DEPLOY, cell) == 7
+    plain = replace(cell, build=replace(cell.build, project="coredns"))
+    assert declared.timeout(StageName.E2E, plain) == 900
+
+
+def test_retries(root: Path) -> None:
+    assert load(root).retries == Retries(attempts=3, backoff=10)
+    assert load(root, "retries: {attempts: 5}").retries == Retries(attempts=5, backoff=10)
+    assert load(root, "retries:").retries == Retries()
 
 
 def test_names_of_kubernetes_versions(root: Path) -> None:
@@ -271,7 +293,9 @@ def test_a_duplicate_key_hides_no_fault_in_its_earlier_values(root: Path) -> Non
         ("clouds: {aws: {arch: []}}", ":1:22: clouds.aws.arch: must have at least 1 entry"),
         ("clouds: {aws: {timeout: .nan}}", ":1:25: clouds.aws.timeout: must be a "),
         ("cncf_relations: Graduated", ":1:17: cncf_relations: must be a list, not 'Graduated'"),
-        ("timeouts: {deploy: 3}", ":1:12: timeouts.deploy: unknown key; known: build, provision, e2e"),
+        ("timeouts: {destroy: 3}", ":1:12: timeouts.destroy: unknown key; did you mean 'deploy'? known: build,"),
+        ("retries: {attempts: 0}", ":1:21: retries.attempts: must be at least 1, not 0"),
+        ("retries: {backoff: -1}", ":1:20: retries.backoff: must be at least 0, not -1"),
         ("gitlab_pipeline: {x: {y: 1}}", ":1:23: gitlab_pipeline.x.y: unknown key; known: timeout, status_jobs"),
         ("projects: {coredns: {configuration_repo: ./no}}", ":1:42: projects.coredns.configuration_repo: "),
         ("a: [", ":2:1: "),

@@ -5,13 +5,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_crosscloud.errors import DeadlineExceeded, StageError
+from pytest_crosscloud.lock import held
 from pytest_crosscloud.run import processes
-from pytest_crosscloud.stage import RUN_VARIABLE, StageContext
+from pytest_crosscloud.stage import RUN_VARIABLE, STAGE_VARIABLE, StageContext
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_secrets_do_not_reach_the_log(stage: StageContext, monkeypatch: pytest.M
 
 
 def test_children_carry_the_run(stage: StageContext) -> None:
-    assert stage.command(["sh", "-c", f"echo ${RUN_VARIABLE}"]).output == "r1"
+    assert stage.command(["sh", "-c", f"echo ${RUN_VARIABLE} ${STAGE_VARIABLE}"]).output == "r1 build demo"
 
 
 def test_deadline_ends_the_whole_process_group_and_says_what_it_waited_for(stage: StageContext, tmp_path: Path) -> None:
@@ -62,6 +64,37 @@ def test_deadline_ends_the_whole_process_group_and_says_what_it_waited_for(stage
     with pytest.raises(DeadlineExceeded, match="compiling 3 of 4 packages"):
         stage.command(["sh", "-c", f"sleep 600 & echo $! > {pid_file}; wait"])
     assert _gone(int(pid_file.read_text()))
+
+
+def test_a_deadline_names_the_program_and_its_last_line(stage: StageContext) -> None:
+    stage.deadline = time.monotonic() + 1
+    stage.progress("fetching demo v1")
+    with pytest.raises(DeadlineExceeded) as caught:
+        stage.command(["sh", "-c", "echo connecting to the mirror; echo; exec sleep 600"])
+    expected = "fetching demo v1; sh still ran, and said at last: connecting to the mirror"
+    assert caught.value.message == f"build demo: deadline exceeded while {expected}"
+
+
+def test_a_deadline_does_not_repeat_a_secret(stage: StageContext) -> None:
+    stage.deadline = time.monotonic() + 0.5
+    with pytest.raises(DeadlineExceeded, match=r"while starting; sh still ran\n"):
+        stage.command(["sh", "-c", "echo key; exec sleep 600"], log=False)
+
+
+def test_a_pause_that_does_not_fit_is_not_begun(stage: StageContext) -> None:
+    with pytest.raises(DeadlineExceeded):
+        stage.wait(600)
+
+
+def test_a_lock_that_is_not_given_back_is_named(stage: StageContext, tmp_path: Path) -> None:
+    other = replace(stage)
+    stage.deadline = time.monotonic() + 0.3
+    with (
+        held(tmp_path / "locks" / "x", other, "nobody"),
+        pytest.raises(DeadlineExceeded, match="waiting for another Go build"),
+        held(tmp_path / "locks" / "x", stage, "another Go build"),
+    ):
+        pass
 
 
 def test_interrupt_ends_the_process_group(tmp_path: Path) -> None:

@@ -13,10 +13,9 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from filelock import FileLock
-
 from .. import paths
 from ..errors import StageError
+from ..lock import held
 from ..model import Pin
 from ..stage import StageContext
 from ..toolchain.cached import made
@@ -59,7 +58,7 @@ def pinned(
     folder = _folder(key)
     kept = is_kept(key)
     if not kept:
-        _drop_damaged(key)
+        _drop_damaged(stage, key)
         try:
             made(stage, _KIND, key, ", ".join(images.values()), make)
         except OSError as error:
@@ -75,11 +74,11 @@ def pinned(
     return tuple(pins), kept
 
 
-def _drop_damaged(key: str) -> None:
+def _drop_damaged(stage: StageContext, key: str) -> None:
     """Remove a folder that lost a file; one that another process has just made again is whole, and stays."""
     folder = _folder(key)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name("damaged.lock")):
+    with held(folder.with_name("damaged.lock"), stage, "another process, which is looking for damaged images"):
         # In this order: a folder appears complete, by a rename.
         if folder.exists() and not is_kept(key):
             shutil.rmtree(folder)

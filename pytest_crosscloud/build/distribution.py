@@ -22,11 +22,11 @@ from urllib.parse import urlencode, urljoin
 
 from .. import paths
 from ..errors import StageError
+from ..lock import held
 from ..model import ErrorClass
 from ..redact import add_secret
 from ..stage import StageContext
 from .images import INDEX, MANIFEST, Layout
-from .lock import held
 
 #: Seconds without an answer after which a registry counts as unreachable, unless a stage has less.
 TIMEOUT = 30.0
@@ -268,10 +268,10 @@ def _send(
                 request.add_header("Content-Length", str(size))
             timeout = min(TIMEOUT, stage.remaining()) if stage else TIMEOUT
             answer = stack.enter_context(opener.open(request, timeout=timeout))
-            return _Response(answer.url, answer.status, answer.headers, answer.read())
+            return _Response(answer.url, answer.status, answer.headers, _body(answer, stage))
     except urllib.error.HTTPError as error:
         with error:
-            return _Response(url, error.code, error.headers, error.read())
+            return _Response(url, error.code, error.headers, _body(error, stage))
     except OSError as error:
         host = request.host
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
@@ -281,6 +281,16 @@ def _send(
         if isinstance(reason, ssl.SSLError):
             remedy += f"; one without TLS must be named http://{host}"
         raise RegistryUnreachable(f"registry {host} unreachable: {reason}", remedy=remedy) from error
+
+
+def _body(answer: Any, stage: StageContext | None) -> bytes:
+    """All of an answer, within the stage's time however slowly it comes."""
+    body = b""
+    while chunk := answer.read1():
+        if stage:
+            stage.remaining()
+        body += chunk
+    return body
 
 
 def _next_page(link: str) -> str:

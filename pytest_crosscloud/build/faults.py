@@ -11,9 +11,10 @@ from ..model import ErrorClass
 
 #: What go, git and the container engines say when the build failed through no fault of the source.
 _NOT_THE_PRODUCT = re.compile(
-    r"dial tcp|no such host|could not resolve host|i/o timeout|connection (refused|reset|timed out)"
-    r"|TLS handshake timeout|50[234] (Bad Gateway|Service Unavailable|Gateway Timeout)"
-    r"|no space left on device|signal: killed",
+    r"dial tcp|proxyconnect tcp|no such host|could not resolve (host|proxy)|temporary failure in name resolution"
+    r"|i/o timeout|connection (refused|reset|timed out)|network is unreachable|no route to host|TLS handshake timeout"
+    r"|50[0234] (Internal Server Error|Bad Gateway|Service Unavailable|Gateway Timeout)|429 Too Many Requests"
+    r"|toomanyrequests|remote end hung up|early EOF|unexpected EOF|no space left on device|signal: killed",
     re.IGNORECASE,
 )
 

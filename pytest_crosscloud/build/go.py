@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import paths
 from ..errors import StageError
+from ..lock import held
 from ..model import Artifacts, BuildRequest, ErrorClass, Pin, Project, Ref
 from ..stage import StageContext
 from ..toolchain.gobuild import go, go_build
@@ -22,7 +23,6 @@ from ..toolchain.tools import tool
 from . import cache, resolve
 from .faults import classed
 from .images import File, ImageConfig, write
-from .lock import held
 from .names import image_tag, pin_name
 
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"

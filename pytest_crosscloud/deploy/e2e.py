@@ -13,7 +13,7 @@ from ..errors import DeadlineExceeded, StageError
 from ..kube import Api, ApiError
 from ..model import NO_E2E, E2ERequest, E2EResult, ErrorClass
 from ..stage import StageContext
-from . import container_log, pods, results
+from . import RUN_LABEL, container_log, pods, results
 
 #: Name of the e2e container, and of the sidecar that hands out its results.
 CONTAINER = "e2e"
@@ -52,11 +52,26 @@ def run(request: E2ERequest) -> E2EResult:
     namespace = request.release.namespace
     path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
     try:
+        _remove_earlier(api, namespace, stage)
         made = api.create(path, job(request, pin.reference, collector.reference, seconds))
     except ApiError as error:
         raise StageError(f"the e2e Job cannot be made: {error}") from error
     stage.write(f"Job {made['metadata']['name']}: {pin.reference}")
     return _Execution(api, request, made["metadata"]["name"], seconds).run()
+
+
+def _remove_earlier(api: Api, namespace: str, stage: StageContext) -> None:
+    """Remove the Jobs of earlier attempts, and wait until none of their containers tests the release any more."""
+    jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    names = [job["metadata"]["name"] for job in api.get(jobs, labelSelector=f"{RUN_LABEL}={stage.run}")["items"]]
+    if not names:
+        return
+    for name in names:
+        stage.write(f"Job {name} is there from an attempt before this one: it goes first")
+        api.delete(f"{jobs}/{name}")
+    mine = f"batch.kubernetes.io/job-name in ({','.join(names)})"
+    pods_ = f"/api/v1/namespaces/{namespace}/pods"
+    stage.wait_until(lambda: not api.get(pods_, labelSelector=mine)["items"], "the e2e container before to be gone")
 
 
 def job(request: E2ERequest, image: str, collector: str, seconds: int) -> dict[str, Any]:
@@ -74,7 +89,7 @@ def job(request: E2ERequest, image: str, collector: str, seconds: int) -> dict[s
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"generateName": f"{release.name}-e2e-", "labels": {"crosscloud-run": request.stage.run}},
+        "metadata": {"generateName": f"{release.name}-e2e-", "labels": {RUN_LABEL: request.stage.run}},
         "spec": {
             "backoffLimit": 0,
             "template": {
@@ -182,7 +197,8 @@ class _Execution:
         path = f"{self._pods}/{pod['metadata']['name']}/log"
         try:
             lines = self._api.lines(path, timeout=self._stage.remaining(), container=CONTAINER, follow="true")
-            container_log.follow(lines, self._log)
+            # A container that goes on writing is no sign that its kubelet still counts its time.
+            container_log.follow((line for line in lines if self._stage.remaining()), self._log)
         except ApiError as error:
             self._stage.write(f"the e2e container's log broke off: {error}")
             return False
@@ -213,7 +229,7 @@ class _Execution:
     def _too_late(self) -> DeadlineExceeded:
         return DeadlineExceeded(
             f"the e2e container did not end within {self._seconds} s",
-            remedy=f"see where it hangs in {self._log}, or raise the project's e2e timeout",
+            remedy=f"see where it hangs in {self._log}, or raise timeouts.e2e in cross-cloud.yml",
             error_class=ErrorClass.PRODUCT,
         )
 

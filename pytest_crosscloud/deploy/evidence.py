@@ -14,6 +14,7 @@ import yaml
 from ..kube import Api, ApiError
 from ..model import Cluster
 from ..redact import PLACEHOLDER, is_secret_name, redact
+from ..stage import RUN_VARIABLE
 from ..toolchain.tools import tool
 from . import container_log, pods
 from .helm_command import Helm
@@ -147,7 +148,7 @@ class _Collection:
             self._write(f"objects/{kind}.yaml", _dump(items))
 
     def _get_helm(self, name: str, command: list[str], run: str) -> None:
-        helm = Helm(str(tool("helm")), self._cluster.kubeconfig, run)
+        helm = Helm(str(tool("helm")), self._cluster.kubeconfig, {RUN_VARIABLE: run})
         call = helm.text(*command, self._release, "--namespace", self._namespace)
         text = asyncio.run(_within(self._deadline - time.monotonic(), call))
         self._write(name, _dump(list(yaml.safe_load_all(text))) if name.endswith(".yaml") else text)

@@ -18,12 +18,10 @@ from ..model import Artifacts, DeployRequest, ErrorClass, Project, Release
 from ..redact import redact
 from ..stage import StageContext
 from ..toolchain.tools import tool
+from . import PROJECT_LABEL as PROJECT_LABEL
+from . import RUN_LABEL as RUN_LABEL
 from . import pods
 from .helm_command import Helm, HelmError
-
-#: Labels of a cell's namespace: whose it is, and that it may be removed.
-RUN_LABEL = "crosscloud-run"
-PROJECT_LABEL = "crosscloud-project"
 
 #: Seconds of the stage that Helm leaves us, to say why the release is not ready.
 _MARGIN = 3.0
@@ -45,11 +43,14 @@ def deploy(request: DeployRequest) -> Release:
     stage, namespace = request.stage, request.namespace
     stage.progress("preparing the namespace")
     chart = find_chart(request.project.chart, request.rootdir)
-    helm = Helm(str(tool("helm", stage)), request.cluster.kubeconfig, stage.run)
+    helm = Helm(str(tool("helm", stage)), request.cluster.kubeconfig, stage.marks)
     api = Api(request.cluster.kubeconfig)
     _create_namespace(api, request)
     stage.write(f"$ helm upgrade --install {request.release} {chart} --namespace {namespace} --wait --wait-for-jobs")
-    released = asyncio.run(_install(request, helm, api, chart))
+    try:
+        released = asyncio.run(_install(request, helm, api, chart))
+    except ApiError as error:
+        raise StageError(f"the release cannot be looked at: {error}") from error
     metadata = released["chart"]["metadata"]
     return Release(request.release, namespace, f"{metadata['name']}-{metadata['version']}", released["version"])
 
@@ -65,10 +66,14 @@ def remove(kubeconfig: str, namespace: str, release: str, stage: StageContext) -
     api, path = Api(kubeconfig), f"/api/v1/namespaces/{namespace}"
     if (_labels(api, path) or {}).get(RUN_LABEL) != stage.run:
         return
-    helm = Helm(str(tool("helm", stage)), kubeconfig, stage.run)
+    helm = Helm(str(tool("helm", stage)), kubeconfig, stage.marks)
+    stage.progress(f"helm uninstall {release}")
     command = helm.text("uninstall", release, "--namespace", namespace, "--ignore-not-found")
     try:
         asyncio.run(asyncio.wait_for(command, stage.remaining()))
+    except TimeoutError:
+        stage.remaining()  # says what was waited for
+        raise
     except HelmError as error:
         raise StageError(f"release {release} cannot be removed: {error}") from error
     api.delete(path)
@@ -134,14 +139,21 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 
 def _create_namespace(api: Api, request: DeployRequest) -> None:
-    """Make the cell's namespace. Its name carries the run's id, so one that is there is somebody else's."""
-    labels = {RUN_LABEL: request.stage.run, PROJECT_LABEL: request.project.name}
-    metadata = {"name": request.namespace, "labels": labels}
+    """Make the cell's namespace, in place of what an earlier attempt left of it.
+
+    Its name carries the run's id, so one that is there without the run's label is somebody else's.
+    """
+    stage, name = request.stage, request.namespace
+    labels = {RUN_LABEL: stage.run, PROJECT_LABEL: request.project.name}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
     try:
-        api.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        if (_labels(api, f"/api/v1/namespaces/{name}") or {}).get(RUN_LABEL) == stage.run:
+            stage.write(f"namespace {name} is there from an attempt before this one: it goes first")
+            remove(request.cluster.kubeconfig, name, request.release, stage)
+        api.create("/api/v1/namespaces", namespace)
     except ApiError as error:
         if error.status != HTTPStatus.CONFLICT:
-            raise StageError(f"namespace {request.namespace} cannot be made: {error}") from error
+            raise StageError(f"namespace {name} cannot be made: {error}") from error
         raise StageError(
             f"namespace {request.namespace} exists, and this run did not make it",
             remedy="remove or rename it, or use another cluster",
@@ -238,7 +250,11 @@ _CHART_FAULTS = re.compile(
     r"|no matches for kind|is invalid|cannot patch|invalid ownership metadata|strict decoding|schema"
 )
 _TEMPLATE = re.compile(r"templates/[^\s:()]+:\d+(?::\d+)?")
-_UNREACHABLE = re.compile(r"cluster unreachable|connection refused|i/o timeout|no such host|etcdserver|TLS handshake")
+_UNREACHABLE = re.compile(
+    r"cluster unreachable|dial tcp|proxyconnect|connection (refused|reset)|i/o timeout|no such host|etcdserver"
+    r"|TLS handshake|unexpected EOF|http2: client connection lost|network is unreachable|toomanyrequests|\b429\b"
+    r"|\b50[0234] (Internal Server Error|Bad Gateway|Service Unavailable|Gateway Timeout)|leader changed"
+)
 _TOO_LATE = re.compile(
     r"deadline exceeded|timed out|not ready|BackoffLimitExceeded|hooks? failed|post-install|pre-install"
 )

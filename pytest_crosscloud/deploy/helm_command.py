@@ -16,7 +16,7 @@ from typing import Any
 
 import pyhelm3
 
-from ..stage import GRACE, RUN_VARIABLE
+from ..stage import GRACE
 
 
 class HelmError(Exception):
@@ -27,13 +27,13 @@ class HelmError(Exception):
 
 
 class Helm(pyhelm3.Command):  # type: ignore[misc]  # pyhelm3 has no type information
-    """Helm with one cluster's KUBECONFIG, on behalf of one run."""
+    """Helm with one cluster's KUBECONFIG. ``marks`` say in its environment whose it is."""
 
-    def __init__(self, executable: str, kubeconfig: str, run: str) -> None:
+    def __init__(self, executable: str, kubeconfig: str, marks: Mapping[str, str]) -> None:
         super().__init__(executable=executable, kubeconfig=kubeconfig)
         # A context of the user's own shell is not one of this cluster.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("HELM_KUBE")}
-        self._environment = {**inherited, RUN_VARIABLE: run}
+        self._environment = {**inherited, **marks}
 
     async def upgrade(
         self, release: str, chart: str, values: Mapping[str, Any], *, namespace: str, timeout: float

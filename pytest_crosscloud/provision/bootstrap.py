@@ -12,8 +12,10 @@ import json
 import os
 import secrets
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -57,20 +59,26 @@ class Bootstrap(Json):
     def create(cls) -> Bootstrap:
         """New secrets, all registered for redaction."""
         ca = _authority("kubernetes")
-        bootstrap = cls(
+        return cls(
             ca=ca,
             etcd_ca=_authority("etcd-ca"),
             front_proxy_ca=_authority("front-proxy-ca"),
             service_account=_plain_pair(),
             proxy=_client(ca, "system:kube-proxy"),
-            # system:masters needs no binding, so it works from the API server's first answer on; what makes it
-            # dangerous elsewhere, that it cannot be revoked, ends with the cluster's CA.
-            admin=_client(ca, "crosscloud-admin", "system:masters"),
+            admin=_admin(ca),
             token=f"{_random_word(6)}.{_random_word(16)}",
-        )
-        for secret in bootstrap.secrets():
+        )._registered()
+
+    @classmethod
+    def resume(cls, values: Mapping[str, Any]) -> Bootstrap:
+        """What ``for_nodes`` gave to nodes that may be there already; the admin gets another certificate."""
+        pairs = {name: KeyPair(**value) for name, value in values.items() if name != "token"}
+        return cls(**pairs, admin=_admin(pairs["ca"]), token=values["token"])._registered()
+
+    def _registered(self) -> Bootstrap:
+        for secret in self.secrets():
             add_secret(secret)
-        return bootstrap
+        return self
 
     def secrets(self) -> list[str]:
         """Every text that must not leave: the token, and each private key as PEM, as JSON and as base64."""
@@ -132,6 +140,12 @@ def _authority(name: str) -> KeyPair:
         .sign(key, hashes.SHA256())
     )
     return KeyPair(_pem(certificate), _key_pem(key))
+
+
+def _admin(ca: KeyPair) -> KeyPair:
+    # system:masters needs no binding, so it works from the API server's first answer on; what makes it
+    # dangerous elsewhere, that it cannot be revoked, ends with the cluster's CA.
+    return _client(ca, "crosscloud-admin", "system:masters")
 
 
 def _client(ca: KeyPair, name: str, group: str = "") -> KeyPair:

@@ -119,11 +119,20 @@ def _look(api: Api, wanted: int, timeout: float) -> tuple[list[dict[str, Any]], 
         nodes = api.get("/api/v1/nodes", timeout)["items"]
         ready = sum(map(is_ready, nodes))
         if not nodes or ready < max(wanted, len(nodes)):
-            return nodes, f"nodes: {ready} of {max(wanted, len(nodes))} Ready"
+            return nodes, f"nodes: {ready} of {max(wanted, len(nodes))} Ready{_why_not(nodes)}"
         api.get("/api/v1/namespaces/default/serviceaccounts/default", timeout)
     except (OSError, http.client.HTTPException) as error:  # not there yet, or not yet willing
         return [], f"the API server at {api.server}: {error}"
     return nodes, ""
+
+
+def _why_not(nodes: list[dict[str, Any]]) -> str:
+    """What the first node that is not Ready says of itself, in kubelet's words."""
+    for node in nodes:
+        for condition in node["status"].get("conditions", ()):
+            if condition["type"] == "Ready" and condition["status"] != "True" and condition.get("message"):
+                return f", {node['metadata']['name']}: {condition['message']}"
+    return ""
 
 
 def is_ready(node: Mapping[str, Any]) -> bool:

@@ -13,16 +13,18 @@ from typing import Any
 
 from .. import paths
 from ..errors import StageError
+from ..lock import held
 from ..model import Cloud, Cluster, ErrorClass, Node, ProvisionRequest
 from ..redact import redact
 from ..stage import StageContext
 from ..suggest import among
+from .diagnoses import classed
 
 VARIABLES_FILE = "terraform.tfvars.json"
 STATE_FILE = "terraform.tfstate"
 
-#: Terraform's summaries of a diagnostic that the user's variables cause.
-_USERS_FAULT = re.compile(r"value for (required |undeclared )?(input )?variable|variable value", re.IGNORECASE)
+#: In the cluster's directory, from the moment on when all of the module was applied.
+KUBECONFIG_FILE = "kubeconfig"
 
 
 class Terraform:
@@ -44,15 +46,15 @@ class Terraform:
     def init(self) -> None:
         """Fetch modules and providers.
 
-        :raises StageError: class configuration: the module is not well-formed, or a provider is not to be had.
+        :raises StageError: (class configuration) the module is not well-formed, or there is no such provider;
+            (infrastructure) the providers' registry does not answer.
         """
-        from filelock import FileLock
         from python_terraform import IsFlagged
 
         cache = paths.cache("terraform-plugins")
         cache.mkdir(parents=True, exist_ok=True)
         # Terraform's plugin cache is not made for two processes that fill it at the same time.
-        with FileLock(cache / ".lock"):
+        with held(cache / ".lock", self.stage, "another terraform init"):
             self._run(
                 "init",
                 error_class=ErrorClass.CONFIGURATION,
@@ -116,10 +118,7 @@ class Terraform:
         completed = self.stage.command(argv, cwd=self.directory, env=environment, on_line=read, check=False)
         if completed.code == 0:
             return
-        if any(_USERS_FAULT.search(diagnostic.summary) for diagnostic in diagnostics):
-            error_class = ErrorClass.CONFIGURATION
-        details = "\n".join(map(str, diagnostics)) or completed.tail
-        raise StageError(f"terraform {command} failed: {details}", error_class=error_class)
+        raise classed(command, "\n".join(map(str, diagnostics)) or completed.tail, error_class)
 
 
 @dataclass(frozen=True)
@@ -162,6 +161,11 @@ def progress(event: Mapping[str, Any]) -> str:
             return "" if said.startswith("Executing: ") else f"{address}: {said}"
         case _:
             return ""
+
+
+def _variables(root: Path) -> dict[str, Any]:
+    variables: dict[str, Any] = json.loads((root / VARIABLES_FILE).read_text())
+    return variables
 
 
 def _event(line: str) -> dict[str, Any]:
@@ -207,8 +211,11 @@ class TerraformCloud(Cloud):
         from . import cluster
         from .bootstrap import Bootstrap, write_secret
 
-        terraform = Terraform(self._copy_module(request.directory), request.stage)
-        bootstrap = Bootstrap.create()
+        root = self._copy_module(request.directory)
+        terraform = Terraform(root, request.stage)
+        # Other secrets would be other user-data: Terraform would replace the nodes of an attempt before this one.
+        known = (root / VARIABLES_FILE).exists()
+        bootstrap = Bootstrap.resume(_variables(root)["bootstrap"]) if known else Bootstrap.create()
         variables = {
             "name": request.name,
             "kubernetes_version": request.kubernetes.version,
@@ -224,11 +231,16 @@ class TerraformCloud(Cloud):
         terraform.init()
         terraform.apply()
         outputs = terraform.output()
-        kubeconfig = request.directory / "kubeconfig"
+        kubeconfig = request.directory / KUBECONFIG_FILE
         write_secret(kubeconfig, outputs.get("kubeconfig") or bootstrap.kubeconfig(request.name, outputs["endpoint"]))
         nodes = [Node(node["name"], node["address"], node["role"]) for node in outputs["nodes"]]
         cluster.wait_ready(kubeconfig, len(nodes), request.stage, lambda: self.console_texts(request))
         return request.cluster(kubeconfig, outputs["endpoint"], nodes)
+
+    def converges(self, request: ProvisionRequest) -> bool:
+        """Another apply makes what the state lacks: a quota or an API stood in the way. Nodes that were all made, and
+        did not become a cluster, would stay as they are."""
+        return not (request.directory / KUBECONFIG_FILE).exists()
 
     def destroy(self, request: ProvisionRequest) -> None:
         root = self._root(request.directory)
@@ -237,7 +249,7 @@ class TerraformCloud(Cloud):
             terraform = Terraform(root, request.stage)
             terraform.init()  # also where one has been: it may have been killed half way
             terraform.destroy()
-        for secret in (root / VARIABLES_FILE, request.directory / "kubeconfig"):
+        for secret in (root / VARIABLES_FILE, request.directory / KUBECONFIG_FILE):
             secret.unlink(missing_ok=True)
 
     def _root(self, directory: Path) -> Path:

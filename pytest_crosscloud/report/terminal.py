@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
-from ..model import StageResult, Status
+from ..model import Cell, StageName, StageResult, Status
 from ..run.summary import RunSummary
 from . import files
 from .rows import Row, causes, rows, short_version
@@ -25,12 +25,16 @@ HEARTBEAT = 30.0
 #: Seconds that a stage must run to be announced: a cached build is over sooner, and one line is enough for it.
 ANNOUNCE = 1.0
 
+#: Shown in place of a success that only another run of the e2e brought.
+FLAKY = "flaky"
+
 _COLORS: dict[str, str] = {
     Status.SUCCESS: "32",
     Status.FAILED: "1;31",
     Status.RUNNING: "36",
     Status.CANCELLED: "33",
     Status.NA: "2",
+    FLAKY: "33",
 }
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]+")
 _GAP = 2
@@ -63,7 +67,10 @@ class Live:
         unreached: defaultdict[str, list[StageResult]] = defaultdict(list)
         for result in results:
             if result.status == Status.RUNNING:
+                before = self._running.get(result.key, result)
                 self._running[result.key] = result
+                if result.attempts > before.attempts:  # nobody should wait for the heartbeat to hear of that
+                    self._said[result.key] = now - HEARTBEAT
                 self._said.setdefault(result.key, (result.started or now) + ANNOUNCE - HEARTBEAT)
                 continue
             self._running.pop(result.key, None)
@@ -81,7 +88,8 @@ class Live:
 
     def _line(self, result: StageResult, time: str, detail: str) -> None:
         target = result.target.ljust(self._width)
-        text = f"  {result.stage:<9}  {target}  {_status(result.status, 9, self._color)}  {time:>6}  {one_line(detail)}"
+        word = FLAKY if result.flaky and result.status == Status.SUCCESS else result.status
+        text = f"  {result.stage:<9}  {target}  {_status(word, 9, self._color)}  {time:>6}  {one_line(detail)}"
         self._write_line(text.rstrip())
 
 
@@ -107,12 +115,15 @@ def table(summary: RunSummary, out: Path, *, color: bool, width: int) -> str:
             project = row.project.display_name if row.project.name != previous else ""
             previous = row.project.name
             cells = [
-                _status(summary.cell_status(row.cells[name]) if name in row.cells else "", widths[name], color)
+                _status(_badge(summary, row.cells[name]) if name in row.cells else "", widths[name], color)
                 for name in clouds
             ]
             release = head[1][1][number].ljust(fixed[1])
             text.append(_join([project.ljust(fixed[0]), release, _status(row.build.status, 9, color), *cells]))
             text += _failures(summary, row, clouds, shown, out, color, width)
+            text += _flaky(summary, row, clouds, color, width)
+    if number := sum(map(summary.is_flaky, summary.cells)):
+        text += ["", f"{_count(number, 'flaky cell')}: red at first, and green when the e2e was run again"]
     return "\n".join([*text, "", *_reports(out)]).rstrip() + "\n"
 
 
@@ -158,6 +169,21 @@ def _failures(
                 if value:
                     text.append(f"    {label:<8}  {value}")
     return text
+
+
+def _flaky(summary: RunSummary, row: Row, clouds: list[str], color: bool, width: int) -> list[str]:
+    """What the flaky cells of this row said before they passed."""
+    text: list[str] = []
+    for cell in (row.cells[name] for name in clouds if name in row.cells):
+        if summary.is_flaky(cell):
+            e2e = summary.stages(cell)[StageName.E2E]
+            lines = textwrap.wrap(f"{e2e.key}: {one_line(e2e.detail, 400)}", max(width - 4, 40))
+            text += [f"    {_paint(line, _COLORS[FLAKY], color)}" for line in lines]
+    return text
+
+
+def _badge(summary: RunSummary, cell: Cell) -> str:
+    return FLAKY if summary.is_flaky(cell) else summary.cell_status(cell)
 
 
 def _reports(out: Path) -> list[str]:

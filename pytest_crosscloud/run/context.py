@@ -39,6 +39,7 @@ class Settings:
     registry: str = ""  #: host[:port] that images go to
     keep_failed: float | None = None  #: seconds that clusters with a failed cell are kept
     junit: str = ""  #: where ``--junitxml`` goes: if pytest is killed, the reaper writes it
+    flaky_reruns: int = 0  #: how often a red e2e is run again
     plugins: Mapping[str, object] = field(default_factory=dict)  #: what plugins.load needs to find the same ones
     repeat: Sequence[str] = ()  #: options that a repetition of a cell needs beside the cell's own names
 

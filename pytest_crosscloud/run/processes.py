@@ -20,6 +20,9 @@ from typing import Self
 #: Every process of a run carries it, so that the reaper finds them after a ``kill -9``.
 RUN_VARIABLE = "CROSSCLOUD_RUN"
 
+#: The key of the stage that started a process, so that whoever takes the stage over from a dead worker finds it.
+STAGE_VARIABLE = "CROSSCLOUD_STAGE"
+
 #: Set for a process that is itself a recorded resource (a registry, a machine), to ``kind/name``: the resource's
 #: destroyer ends it, not the reaper's search, and keeping the resource keeps it.
 RESOURCE_VARIABLE = "CROSSCLOUD_RESOURCE"
@@ -90,6 +93,13 @@ def of_run(run: str) -> list[Process]:
             and not any(variable.startswith(others) for variable in variables)
         )
     )
+
+
+def of_stage(run: str, stage: str) -> list[Process]:
+    """Processes that the stage of the key ``stage`` started, without what a recorded resource consists of."""
+    wanted = {f"{RUN_VARIABLE}={run}".encode(), f"{STAGE_VARIABLE}={stage}".encode()}
+    resource = f"{RESOURCE_VARIABLE}=".encode()
+    return _search(lambda have: wanted <= set(have) and not any(item.startswith(resource) for item in have))
 
 
 def of_resource(run: str, resource: str) -> list[Process]:

@@ -64,6 +64,7 @@ class Session:
             ),
             keep_failed=seconds(keep) if keep else None,
             junit=str(pytest_config.invocation_params.dir / junit) if (junit := option("xmlpath", "")) else "",
+            flaky_reruns=_count("--flaky-reruns", option("--flaky-reruns")),
             plugins=self.plugins.sources(),
         )
         self.run: Run | None = None
@@ -91,6 +92,13 @@ class Session:
     def engine(self) -> Engine:
         assert self.run, "the run is opened before any test runs"
         return Engine(self.run)
+
+
+def _count(option: str, text: str) -> int:
+    """:raises ConfigurationError: it is no number of times."""
+    if not text.isdecimal():
+        raise ConfigurationError(f"{option}={text} is not a number of times", remedy=f"write it like {option}=2")
+    return int(text)
 
 
 def seconds(text: str) -> float:

@@ -9,14 +9,12 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import disk
 from ..errors import CrosscloudError, StageError
 from ..model import (
     Artifacts,
@@ -29,7 +27,6 @@ from ..model import (
     E2ERequest,
     E2EResult,
     ErrorClass,
-    Failure,
     ProvisionRequest,
     Ref,
     Release,
@@ -38,26 +35,16 @@ from ..model import (
     Status,
     stage_key,
 )
-from ..redact import redact
 from ..stage import StageContext
+from .making import Make, Making, Outcome, Target, Undo, note
 from .store import Resource
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
     from .context import Run
 
-#: The product of a stage as JSON, and the line that tells a person about it.
-Outcome = tuple[dict[str, Any], str]
-Make = Callable[[StageContext], Outcome]
-
-Target = BuildTarget | ClusterTarget | Cell
-
-
 #: Seconds for the console output of a cluster that did not come up.
 _CONSOLE = 30.0
-
-#: Seconds between two lines of progress that reach the store: each is a transaction.
-_PROGRESS = 0.2
 
 
 class StageFailed(CrosscloudError):
@@ -132,7 +119,13 @@ class Engine:
             nodes = len(cluster.nodes) or 1
             return cluster.to_json(), f"{nodes} node{'s' * (nodes != 1)}  KUBECONFIG={cluster.kubeconfig}"
 
-        return Cluster.from_json(self._once(StageName.PROVISION, target, f"clusters/{target.id}", make).data)
+        def undo(stage: StageContext) -> None:
+            request = self.provision_request(target, stage)
+            if not request.cloud.converges(request):
+                stage.progress("removing what is half made")
+                self._hook.crosscloud_destroy(request=request)
+
+        return Cluster.from_json(self._once(StageName.PROVISION, target, f"clusters/{target.id}", make, undo).data)
 
     def release(self, cell: Cell) -> Release:
         """Deploy, or the release that this run has deployed already.
@@ -197,7 +190,7 @@ class Engine:
     # -- once per run -----------------------------------------------------------------------------------------
 
     def _once(
-        self, stage: StageName, target: Target, folder: str, make: Callable[[StageContext], Outcome]
+        self, stage: StageName, target: Target, folder: str, make: Make, undo: Undo = lambda stage: None
     ) -> StageResult:
         """The stage's result: made here if nobody has, otherwise awaited.
 
@@ -210,62 +203,11 @@ class Engine:
         # The system frees the lock of a process that is killed, so a dead worker blocks nobody.
         with FileLock(locks / stage_key(stage, target.id).replace(" ", "-")):
             result = self.run.store.result(self.run.id, stage, target.id)
-            if result is None:
-                result = self._make(stage, target, folder, make)
-            elif result.status == Status.RUNNING:
-                result = self._abandoned(result)
+            if result is None or result.status == Status.RUNNING:
+                # Running, and the lock is free: the worker that made it died.
+                result = Making(self.run, stage, target, folder, result).make(make, undo)
         if result.status != Status.SUCCESS:
             raise StageFailed(result)
-        return result
-
-    def _make(
-        self, stage: StageName, target: Target, folder: str, make: Callable[[StageContext], Outcome]
-    ) -> StageResult:
-        store, run = self.run.store, self.run.id
-        directory = self.run.out / folder
-        started = time.time()
-        running = StageResult(stage, target.id, Status.RUNNING, started=started)
-        context = StageContext(
-            key=running.key,
-            run=run,
-            directory=directory,
-            deadline=time.monotonic() + self.run.config.timeout(stage, target),
-            on_progress=_Throttle(lambda text: store.progress(run, running, text)),
-        )
-        running = replace(running, log=str(context.log.relative_to(self.run.out)))
-        store.record(run, running)
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            data, detail = make(context)
-        except StageError as error:
-            _note(context, str(error))
-            result = replace(running, status=Status.FAILED, failure=error.failure(), data=error.data)
-        except (KeyboardInterrupt, SystemExit):
-            store.record(run, replace(running, status=Status.CANCELLED, seconds=time.time() - started))
-            raise
-        except BaseException as error:  # pytest.skip in a hook is not even an Exception
-            # A defect of a plugin or of ours: the traceback goes to the stage's log, the person gets the gist.
-            _note(context, traceback.format_exc())
-            if isinstance(error, OSError) and disk.is_full(error):
-                failed = disk.failure(error, disk.folders(self.run.out))
-            else:
-                failed = StageError(f"{type(error).__name__}: {error}", remedy=f"traceback in {running.log}")
-            result = replace(running, status=Status.FAILED, failure=failed.failure())
-        else:
-            cached = bool(data.get("cached"))
-            result = replace(running, status=Status.SUCCESS, detail=redact(detail), cached=cached, data=data)
-        result = replace(result, seconds=time.time() - started)
-        store.record(run, result)
-        return result
-
-    def _abandoned(self, result: StageResult) -> StageResult:
-        """The worker that made this stage died: the lock is free, and the stage still says running."""
-        failure = Failure(
-            ErrorClass.INFRASTRUCTURE, "the worker that ran this stage died", "see the end of pytest's output"
-        )
-        seconds = time.time() - (result.started or time.time())
-        result = replace(result, status=Status.FAILED, seconds=seconds, failure=failure)
-        self.run.store.record(self.run.id, result)
         return result
 
     # -- upstream ---------------------------------------------------------------------------------------------
@@ -319,12 +261,6 @@ class Engine:
         )
 
 
-def _note(stage: StageContext, text: str) -> None:
-    """Into the stage's log, if that can be written: it is told with the failure as well."""
-    with suppress(OSError):
-        stage.write(text)
-
-
 @contextmanager
 def _evidence(cluster: Cluster, namespace: str, release: str, stage: StageContext) -> Iterator[None]:
     """Collect evidence when the block fails, before anything is deleted."""
@@ -337,7 +273,7 @@ def _evidence(cluster: Cluster, namespace: str, release: str, stage: StageContex
         try:
             evidence.collect(cluster, namespace, release, stage.directory / "evidence", run=stage.run)
         except OSError as error:  # a full disk must not hide what failed
-            _note(stage, f"evidence could not be written: {error}")
+            note(stage, f"evidence could not be written: {error}")
         raise
 
 
@@ -380,21 +316,6 @@ def provision_request(spec: Mapping[str, Any], plugins: Plugins, stage: StageCon
         registries=tuple(spec["registries"]),
         stage=stage,
     )
-
-
-class _Throttle:
-    """Passes on what is said. What differs from the last by its numbers only is passed on now and then."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._next = 0.0
-        self._shape = ""
-
-    def __call__(self, text: str) -> None:
-        now, shape = time.monotonic(), re.sub(r"\d+", "0", text)
-        if shape != self._shape or now >= self._next:
-            self._shape, self._next = shape, now + _PROGRESS
-            self._say(text)
 
 
 def _e2e_failure(result: E2EResult) -> StageError:

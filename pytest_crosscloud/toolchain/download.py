@@ -83,7 +83,7 @@ def _download(stage: StageContext, url: str, algorithm: str, target: Path, label
     with urllib.request.urlopen(url, timeout=30) as response, target.open("wb") as file:  # noqa: S310
         total = int(response.headers.get("Content-Length") or 0)
         done = 0
-        while chunk := response.read(_CHUNK):
+        while chunk := response.read1(_CHUNK):  # read would wait for a whole chunk, however slowly it comes
             stage.remaining()
             digest.update(chunk)
             file.write(chunk)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -114,6 +115,33 @@ def test_a_pod_that_never_comes_ends_at_the_stages_deadline(request_: E2ERequest
 
     with pytest.raises(DeadlineExceeded, match="waiting for the e2e container to start"):
         e2e.run(request_)
+
+
+def test_the_job_of_an_attempt_before_is_gone_before_another_begins(
+    request_: E2ERequest, kubelet: Callable[..., None], fake: FakeApi, stage: StageContext
+) -> None:
+    jobs = "/apis/batch/v1/namespaces/cell/jobs"
+    fake.put(f"{jobs}/before", {"metadata": {"name": "before", "labels": {"crosscloud-run": "7f3a"}}})
+    fake.put(f"{PODS}/before-pod", {"metadata": {"name": "before-pod"}, "status": {"phase": "Running"}})
+    waits: list[int] = []
+
+    def delete(path: str) -> None:
+        fake.remove(path)
+        threading.Thread(target=end).start()
+
+    def end() -> None:  # its pod stays for a while, as one does that has a grace
+        with fake.changed:
+            fake.changed.wait_for(lambda: sum("job-name+in" in asked for asked in fake.requests) > 1, 10)
+        waits.append(len(fake.objects))
+        fake.remove(f"{PODS}/before-pod")
+
+    fake.on_delete = delete
+    kubelet(ended(0, "Completed"))
+
+    assert e2e.run(request_).exit_code == 0
+    assert f"{jobs}/before" not in fake.objects
+    assert waits == [1], "no Job was made meanwhile"
+    assert "Job before is there from an attempt before this one" in stage.log.read_text()
 
 
 def test_the_container_gets_no_token_and_less_time_than_the_stage_has(request_: E2ERequest) -> None:

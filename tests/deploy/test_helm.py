@@ -164,6 +164,29 @@ def test_removal_waits_until_the_namespace_is_gone(
     helm.remove(cluster.kubeconfig, "cell", "dns-stable", stage)  # again: nothing to do
 
 
+def test_what_an_attempt_before_left_goes_first(
+    request_for: Requests, chart: Path, play_helm: Callable[[str], Path], fake: FakeApi, stage: StageContext
+) -> None:
+    kept = play_helm(f"cat arguments >> all; echo '{json.dumps(RELEASED)}'")
+    fake.put(NAMESPACE, {"metadata": {"name": "cell", "uid": "old", "labels": {helm.RUN_LABEL: "7f3a"}}})
+
+    helm.deploy(request_for(chart))
+
+    assert [line.split()[0] for line in (kept / "all").read_text().splitlines()] == ["uninstall", "upgrade"]
+    assert fake.objects[NAMESPACE]["metadata"]["uid"] != "old"
+    assert "from an attempt before this one" in stage.log.read_text()
+
+
+def test_a_helm_that_hangs_in_a_removal_is_named(
+    cluster: Cluster, stage: StageContext, play_helm: Callable[[str], Path], fake: FakeApi
+) -> None:
+    play_helm("sleep 1000")
+    fake.put(NAMESPACE, {"metadata": {"name": "cell", "labels": {helm.RUN_LABEL: "7f3a"}}})
+    stage.deadline = time.monotonic() + 0.5
+    with pytest.raises(DeadlineExceeded, match="while helm uninstall dns-stable"):
+        helm.remove(cluster.kubeconfig, "cell", "dns-stable", stage)
+
+
 def test_a_namespace_that_does_not_go_is_said(
     cluster: Cluster,
     stage: StageContext,

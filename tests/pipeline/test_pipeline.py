@@ -121,6 +121,7 @@ def test_builds_and_clusters_are_made_side_by_side(rootdir: Rootdir) -> None:
 
 def test_a_worker_that_dies_fails_its_stage_and_the_rest_goes_on(rootdir: Rootdir) -> None:
     rootdir.make("build demo-head", "die")
+    rootdir.configure("retries: {attempts: 1}")
     result = rootdir.run("-n", "2", "--clouds=here", "--projects=demo")
     assert result.ret == 1
     assert statuses(rootdir)["demo-stable-here"] == GREEN

@@ -125,9 +125,11 @@ def test_waits_until_all_nodes_are_ready_over_one_connection(tmp_path: Path, sta
 
 
 def test_the_deadline_says_what_was_waited_for_and_shows_the_consoles(tmp_path: Path, stage: StageContext) -> None:
-    server = ApiServer(tmp_path, [[node("a", ready=False)]])
+    sad = node("a", ready=False)
+    sad["status"]["conditions"][0]["message"] = "cni plugin not initialized"
+    server = ApiServer(tmp_path, [[sad]])
     stage.deadline = time.monotonic() + 0.3
-    with pytest.raises(DeadlineExceeded, match=r"waiting for nodes: 0 of 1 Ready") as error:
+    with pytest.raises(DeadlineExceeded, match=r"waiting for nodes: 0 of 1 Ready, a: cni plugin not init") as error:
         cluster.wait_ready(server.kubeconfig, 1, stage, lambda: {"a": "line one\nkubelet is sad"})
     assert "console of a:\nline one\nkubelet is sad" in error.value.message
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,37 @@ def test_destroys_where_an_init_was_killed_half_way(cloud: TerraformCloud, stage
     (root / ".terraform").mkdir()
     cloud.destroy(request)
     assert not (root / "mark").exists()
+
+
+def test_another_attempt_completes_what_the_first_one_made(
+    cloud: TerraformCloud, stage: StageContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bootstrap() -> dict[str, Any]:
+        variables = json.loads((request.directory / "terraform" / "fake" / VARIABLES_FILE).read_text())
+        known: dict[str, Any] = variables["bootstrap"]
+        return known
+
+    def late(*arguments: object) -> None:
+        raise StageError("no node came up")
+
+    request = request_for(cloud, stage, tmp_path, broken=True)
+    with pytest.raises(StageError):
+        cloud.provision(request)
+    first = bootstrap()
+    assert cloud.converges(request), "its state has half of it"
+
+    monkeypatch.setattr(cluster, "wait_ready", late)
+    mended = replace(request, variables={"broken": False})
+    with pytest.raises(StageError, match="no node came up"):
+        cloud.provision(mended)
+    assert bootstrap() == first, "nodes that are there keep the user-data that they booted from"
+    assert stage.log.read_text().count("terraform_data.owned: Creation complete") == 1, "what was made stays"
+    assert not cloud.converges(request), "another apply would not change nodes that do not become a cluster"
+
+    cloud.destroy(mended)
+    monkeypatch.setattr(cluster, "wait_ready", lambda *arguments: [])
+    assert cloud.provision(mended).name == request.name
+    assert bootstrap() != first
 
 
 def test_an_unknown_variable_is_the_users_fault(cloud: TerraformCloud, stage: StageContext, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ..stage import StageContext
+from .stage import StageContext
 
 
 @contextmanager

@@ -1,0 +1,204 @@
+"""Makes one stage: from the first word in the store to its result, in as many attempts as it may have."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
+
+from .. import disk
+from ..errors import StageError
+from ..model import BuildTarget, Cell, ClusterTarget, StageName, StageResult, Status
+from ..redact import redact
+from ..stage import StageContext
+from . import processes
+from .attempts import Again, Attempts, gist
+
+if TYPE_CHECKING:
+    from .context import Run
+
+Target = BuildTarget | ClusterTarget | Cell
+
+#: The product of a stage as JSON, and the line that tells a person about it.
+Outcome = tuple[dict[str, Any], str]
+Make = Callable[[StageContext], Outcome]
+
+#: Removes what a failed attempt left, where the next one would meet it.
+Undo = Callable[[StageContext], None]
+
+#: Seconds between two lines of progress that reach the store: each is a transaction.
+_PROGRESS = 0.2
+
+#: No StageErrors, and yet no defects: what was asked did not answer.
+_NO_ANSWER = (ConnectionError, TimeoutError, URLError)
+
+
+class Making:
+    """One stage of one target, made in this process.
+
+    :param folder: the stage's, below reports/out/.
+    :param earlier: what the store has of it, if a worker died while it made this stage.
+    """
+
+    def __init__(
+        self, run: Run, stage: StageName, target: Target, folder: str, earlier: StageResult | None = None
+    ) -> None:
+        self._store = run.store
+        self._is_taken_over = earlier is not None
+        self._seconds = run.config.timeout(stage, target)
+        row = earlier or StageResult(stage, target.id, Status.RUNNING, started=time.time())
+        self._attempts = Attempts(
+            run.config.retries,
+            run.settings.flaky_reruns if stage == StageName.E2E else 0,
+            number=row.attempts,
+            is_flaky=row.flaky,
+        )
+        self._started = row.started or time.time()
+        self._context = StageContext(
+            key=row.key,
+            run=run.id,
+            directory=run.out / folder,
+            deadline=time.monotonic() + self._seconds - (time.time() - self._started),
+            on_progress=_Throttle(lambda text: run.store.progress(run.id, row, text)),
+        )
+        self._out = run.out
+        self._row = replace(row, log=str(self._context.log.relative_to(run.out)))
+        self._before: set[Path] = set()  # what lay in the stage's folder when the attempt began
+
+    def make(self, make: Make, undo: Undo) -> StageResult:
+        """Make the stage, and return what the store holds of it then."""
+        try:
+            outcome = self._died() if self._is_taken_over else self._try(make)
+            while isinstance(outcome, StageError):
+                if not self._goes_on(outcome, undo):
+                    return self._failed(outcome)
+                outcome = self._try(make)
+            return self._succeeded(*outcome)
+        except (KeyboardInterrupt, SystemExit):
+            self._record(status=Status.CANCELLED, seconds=self._took())
+            raise
+
+    def _try(self, make: Make) -> Outcome | StageError:
+        """One attempt: its outcome, or why it failed."""
+        self._record(detail="")
+        stage = self._context
+        try:
+            stage.directory.mkdir(parents=True, exist_ok=True)
+            self._before = set(stage.directory.iterdir())
+            return make(stage)
+        except StageError as error:
+            note(stage, str(error))
+            return error
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # pytest.skip in a hook is not even an Exception
+            # A defect of a plugin or of ours: the traceback goes to the stage's log, the person gets the gist.
+            note(stage, traceback.format_exc())
+            if isinstance(error, OSError) and disk.is_full(error):
+                return disk.failure(error, disk.folders(self._out))
+            return StageError(
+                f"{type(error).__name__}: {error}",
+                remedy=f"traceback in {self._row.log}",
+                is_final=not isinstance(error, _NO_ANSWER),
+            )
+
+    def _died(self) -> StageError:
+        """The failure of the attempt over which another worker died."""
+        # What that worker started may still run, and would meet what the next attempt starts.
+        processes.end_all(lambda: processes.of_stage(self._context.run, self._context.key))
+        return StageError("the worker that ran this stage died", remedy="see the end of pytest's output")
+
+    # -- between two attempts ---------------------------------------------------------------------------------
+
+    def _goes_on(self, error: StageError, undo: Undo) -> bool:
+        """Whether there is another attempt; then all is ready for it."""
+        stage, attempts = self._context, self._attempts
+        again = attempts.after(error, stage.deadline - time.monotonic())
+        if again is None:
+            return False
+        if again.is_rerun:
+            stage.deadline = time.monotonic() + self._seconds
+        try:
+            self._set_aside()
+            undo(stage)
+            self._wait(again, error)
+        except Exception as trouble:
+            note(stage, f"no further attempt: {trouble}")
+            return False
+        attempts.take(again, error)
+        return True
+
+    def _wait(self, again: Again, error: StageError) -> None:
+        number = self._attempts.number + 1
+        when = f" in {again.pause:.0f} s" if again.pause else ""
+        text = f"attempt {number} of {again.total}{when}: {gist(error)}"
+        note(self._context, f"== {text}")
+        self._record(attempts=number, detail=redact(text))
+        self._context.wait(again.pause)
+
+    def _set_aside(self) -> None:
+        """Keep the attempt's evidence: the next one writes under the same names."""
+        directory = self._context.directory
+        new = {path for path in directory.iterdir() if path != self._context.log} - self._before
+        if new and not self._is_taken_over:
+            kept = directory / f"{self._row.stage}-attempt-{self._attempts.number}"
+            kept.mkdir(exist_ok=True)
+            for path in new:
+                shutil.move(path, kept / path.name)
+
+    # -- the store --------------------------------------------------------------------------------------------
+
+    def _succeeded(self, data: dict[str, Any], detail: str) -> StageResult:
+        attempts = self._attempts
+        if attempts.number > 1:
+            how = "flaky" if attempts.is_flaky else "passed"
+            detail += f" ({how} at attempt {attempts.number}; before: {attempts.reason})"
+        cached = bool(data.get("cached"))
+        return self._end(status=Status.SUCCESS, detail=redact(detail), cached=cached, data=data)
+
+    def _failed(self, error: StageError) -> StageResult:
+        failure = error.failure()
+        if (number := self._attempts.number) > 1:
+            failure = replace(failure, message=f"after {number} attempts: {failure.message}")
+        return self._end(status=Status.FAILED, failure=failure, data=error.data, flaky=False)
+
+    def _end(self, **changes: Any) -> StageResult:
+        return self._record(seconds=self._took(), **changes)
+
+    def _record(self, **changes: Any) -> StageResult:
+        """Write the stage's row: as it is by now, with what is different this time."""
+        now = {"attempts": self._attempts.number, "flaky": self._attempts.is_flaky}
+        row = replace(self._row, **{**now, **changes})
+        self._store.record(self._context.run, row)
+        return row
+
+    def _took(self) -> float:
+        return time.time() - self._started
+
+
+def note(stage: StageContext, text: str) -> None:
+    """Write into the stage's log, if that can be written: it is told with the failure as well."""
+    with suppress(OSError):
+        stage.write(text)
+
+
+class _Throttle:
+    """Passes on what is said. What differs from the last by its numbers only is passed on now and then."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._next = 0.0
+        self._shape = ""
+
+    def __call__(self, text: str) -> None:
+        now, shape = time.monotonic(), re.sub(r"\d+", "0", text)
+        if shape != self._shape or now >= self._next:
+            self._shape, self._next = shape, now + _PROGRESS
+            self._say(text)
