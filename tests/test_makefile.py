@@ -98,8 +98,8 @@ def test_the_venv_is_made_from_the_lock_with_hashes_and_once(checkout: Path) -> 
     venv(checkout)
     installed = (checkout / ".venv" / "installed").read_text().splitlines()
     assert installed == [
-        "pip install --require-hashes --requirement requirements.lock",
-        "pip install --no-deps --no-build-isolation --editable .",
+        "pip install --compile-bytecode --require-hashes --requirement requirements.lock",
+        "pip install --compile-bytecode --no-deps --no-build-isolation --editable .",
     ]
     assert venv(checkout) == "", "nothing to do"
 
