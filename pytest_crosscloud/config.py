@@ -51,6 +51,7 @@ class Config:
     provision_timeouts: Mapping[str, float]  #: seconds, by cloud
     deploy_timeouts: Mapping[str, float]  #: seconds, by project
     retries: Retries
+    max_clusters: Mapping[str, int]  #: how many clusters of a run there may be at a time, by cloud
     problems: tuple[Problem, ...]  #: the plugins', and those of the files that stop nothing
 
     def timeout(self, stage: StageName, target: BuildTarget | ClusterTarget | Cell) -> float:
@@ -124,6 +125,9 @@ class _Reader:
             provision_timeouts=_own_timeouts(file.clouds if file else {}),
             deploy_timeouts=_own_timeouts(file.projects if file else {}),
             retries=Retries(**file.retries.model_dump(exclude_none=True)) if file else Retries(),
+            max_clusters={name: section.max_clusters for name, section in file.clouds.items() if section.max_clusters}
+            if file
+            else {},
             problems=tuple(self.problems),
         )
 

@@ -48,6 +48,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--flaky-reruns", default="0", metavar="N", help="run a red e2e again, up to N times; one that passes is flaky"
     )
+    group.addoption(
+        "--max-clusters",
+        type=int,
+        metavar="N",
+        help="at most N clusters at a time; clouds.<id>.max_clusters in cross-cloud.yml says it for one cloud",
+    )
     group.addoption("--crosscloud-out", metavar="DIR", help="where reports go (default: reports/out in the rootdir)")
     group.addoption("--registry", metavar="HOST", help="push images to this registry; default: one for the run")
 
@@ -86,7 +92,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
         return None
     from .run.scheduler import auto_num_workers
 
-    return auto_num_workers(_get_session(config).matrix)
+    session = _get_session(config)
+    return auto_num_workers(session.matrix, session.limits)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -209,4 +216,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     for item in items:
         place(item, _TARGET)
-    items[:] = order(items)
+    session = _get_session(config)
+    items[:] = order(items, session.limits, session.durations())

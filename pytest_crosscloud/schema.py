@@ -40,6 +40,7 @@ class CloudSection(_Section):
     order: int | None = None
     arch: Archs | None = None
     workers: Annotated[int, Field(ge=0)] | None = None
+    max_clusters: Annotated[int, Field(ge=1)] | None = None
     timeout: Seconds | None = None
     variables: Annotated[dict[str, Any], BeforeValidator(_empty)] = {}
 

@@ -244,7 +244,7 @@ def test_all_mistakes_at_once_in_their_order(root: Path) -> None:
         """,
     ) == [
         "cross-cloud.yml:2:9: clouds.aws.actve: unknown key; did you mean 'active'?"
-        " known: active, display_name, order, arch, workers, timeout, variables",
+        " known: active, display_name, order, arch, workers, max_clusters, timeout, variables",
         "cross-cloud.yml:3:21: clouds.packet.workers: must be at least 0, not -1",
         "cross-cloud.yml:3:32: clouds.packet.order: must be a whole number, not '1.5'",
         "cross-cloud.yml:3:46: clouds.packet.timeout: must be a number, not 'soon'",
@@ -262,7 +262,7 @@ def test_duplicate_keys_with_both_lines(root: Path) -> None:
     assert faults(root, "clouds:\n  aws: {order: 1}\n  aws: {order: 2, ordr: 3}\n") == [
         "cross-cloud.yml:3:3: duplicate key 'aws': first on line 2",
         "cross-cloud.yml:3:19: clouds.aws.ordr: unknown key; did you mean 'order'?"
-        " known: active, display_name, order, arch, workers, timeout, variables",
+        " known: active, display_name, order, arch, workers, max_clusters, timeout, variables",
     ]
 
 

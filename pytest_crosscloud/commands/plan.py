@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from .. import matrix as matrices
 from ..build import cache
@@ -18,6 +18,7 @@ from ..declared import describe
 from ..errors import CrosscloudError, StageError
 from ..matrix import Matrix
 from ..model import NO_E2E, BuildTarget, ClusterTarget, Project, Ref, StageName, stage_key
+from ..run.limits import Limit, limits_of
 from ..toolchain.tools import find
 from . import loading, table
 
@@ -46,12 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--refs", metavar="REFS", help="stable, head, or any tag, branch or sha (default: stable,head)")
     parser.add_argument("--kubernetes", metavar="REFS", help="Kubernetes versions of the clusters (default: stable)")
     parser.add_argument("--arch", metavar="NAMES", help="e.g. amd64,arm64; default: the first of each cloud")
+    parser.add_argument(
+        "--max-clusters", metavar="N", type=int, help="clusters at a time; default: as many as there are"
+    )
     parser.add_argument("--json", action="store_true", help="for programs: the stages, and problems too")
     loading.add_arguments(parser)
     parser.epilog = (
         "Takes pytest's selection, and says of each stage what a run would do:\n"
         "  build      cached, or build\n"
-        "  provision  create a cluster, or use one that is there\n"
+        "  provision  create a cluster, or use one that is there; and how many there may be at a time\n"
         "  deploy     after its build and its cluster\n"
         "  e2e        after its deploy\n"
         "Exits with 1 if a stage is known to fail: no such ref, or a cloud that cannot be used from here."
@@ -69,7 +73,7 @@ def main(args: argparse.Namespace) -> int:
         arch=args.arch,
     )
     loading.show_problems(config)
-    steps = list(steps_of(config, matrix))
+    steps = list(steps_of(config, matrix, limits_of(config, matrix, args.max_clusters)))
     if args.json:
         problems = [asdict(found) for found in config.problems]
         print(json.dumps({"stages": [asdict(step) for step in steps], "problems": problems}, indent=2))
@@ -88,11 +92,13 @@ def _exit_code(steps: Iterable[Step]) -> int:
     return int(any(step.action == FAIL for step in steps))
 
 
-def steps_of(config: Config, matrix: Matrix) -> Iterator[Step]:
+def steps_of(config: Config, matrix: Matrix, limits: Iterable[Limit] = ()) -> Iterator[Step]:
     """What a run of the matrix would do, in the order of its stages."""
     yield from _builds(config, matrix.builds)
     for cluster in matrix.clusters:
-        yield _provision(config, cluster)
+        step = _provision(config, cluster)
+        of_it = [f", {limit}" for limit in limits if cluster.id in limit.clusters and step.action == CREATE]
+        yield replace(step, detail=step.detail + "".join(of_it))
     for cell in matrix.cells:
         needs = (stage_key(StageName.BUILD, cell.build.id), stage_key(StageName.PROVISION, cell.cluster.id))
         yield Step(StageName.DEPLOY, cell.id, AFTER, ", ".join(needs))

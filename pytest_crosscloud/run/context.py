@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from .. import paths
 from ..errors import ConfigurationError
 from ..model import Ref
+from .limits import Limit, limits_of
 from .plan import Plan, summarize
 from .store import RunExists, RunRecord, Store
 
@@ -40,6 +41,7 @@ class Settings:
     keep_failed: float | None = None  #: seconds that clusters with a failed cell are kept
     junit: str = ""  #: where ``--junitxml`` goes: if pytest is killed, the reaper writes it
     flaky_reruns: int = 0  #: how often a red e2e is run again
+    max_clusters: int | None = None  #: how many clusters of the run may be there at a time
     plugins: Mapping[str, object] = field(default_factory=dict)  #: what plugins.load needs to find the same ones
     repeat: Sequence[str] = ()  #: options that a repetition of a cell needs beside the cell's own names
 
@@ -60,6 +62,11 @@ class Run:
     @property
     def out(self) -> Path:
         return Path(self.settings.out)
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """How many of its clusters may be there at a time."""
+        return limits_of(self.config, self.matrix, self.settings.max_clusters)
 
     @property
     def directory(self) -> Path:

@@ -69,6 +69,12 @@ class Controller:
         this = self._session
         # All that may be wrong with what was asked for comes before anything is made, or removed.
         _preflight(this)
+        if this.limits and not scheduler.replaces_default(config):
+            raise ConfigurationError(
+                f"{this.limits[0].option} cannot be kept in the order of pytest-xdist's --dist: a worker would wait "
+                "for a cluster that another one's tests hold",
+                remedy="leave out --dist",
+            )
         kubernetes = refs.resolve_kubernetes(this.config, this.matrix)
         resolved = refs.resolve(this.config, this.matrix)
         self._output = Output(Path(this.settings.out), given=bool(config.getoption("--crosscloud-out")))
@@ -86,7 +92,8 @@ class Controller:
                 run_id, StageResult(StageName.BUILD, target, Status.FAILED, started=time.time(), failure=failure)
             )
         config.pluginmanager.register(Recorder(run), "crosscloud-recorder")
-        config.pluginmanager.register(scheduler.ControllerPlugin(run.directory), "crosscloud-scheduler")
+        plugin = scheduler.ControllerPlugin(run.directory, run.limits, this.durations())
+        config.pluginmanager.register(plugin, "crosscloud-scheduler")
         reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
         if reporter and config.get_verbosity() <= 0:
             # Whole lines about stages, instead of file names, dots and percentages between them.

@@ -8,7 +8,8 @@ idle and stays there until it is sent what really comes next. No worker ever hol
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
     from ..matrix import Matrix
+    from .limits import Limit
 
 #: Keys in ``workerinput``: the run's directory, where workers write the graph; whether they are sent idle.
 _GRAPH, _IDLE = "crosscloud_graph", "crosscloud_idle"
@@ -30,24 +32,39 @@ _GRAPH, _IDLE = "crosscloud_graph", "crosscloud_idle"
 #: Bytes of memory to reckon for each worker and the cluster that it waits for.
 _MEMORY_PER_WORKER = 2**30
 
-#: Seconds of plain tests to send at a time: long against a message, short against a stage that becomes ready.
+#: Seconds of quick tests to send at a time: long against a message, short against a stage that becomes ready.
 _BATCH = 0.5
 
+#: So many tests of a kind say how long the next one takes.
+_FEW = 8
 
-def order(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+
+def order(
+    items: Sequence[pytest.Item], limits: Iterable[Limit] = (), durations: Mapping[str, float] | None = None
+) -> list[pytest.Item]:
     """``items`` in the order in which one process runs them."""
-    return [items[index] for index in policy.order([stages_of(item) for item in items])]
+    tests, nodeids = [stages_of(item) for item in items], [item.nodeid for item in items]
+    return [items[index] for index in policy.order(tests, limits, durations, nodeids)]
 
 
-def auto_num_workers(matrix: Matrix) -> int | None:
+def auto_num_workers(matrix: Matrix, limits: Sequence[Limit] = ()) -> int | None:
     """As many workers as the matrix is wide (most of a stage is waiting), within the memory that is available.
 
     None if the user's environment says how many: pytest-xdist reads it.
     """
     if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
         return None
-    width = max(len(matrix.builds) + len(matrix.clusters), len(matrix.cells))
-    return max(1, min(width, _available_memory() // _MEMORY_PER_WORKER))
+    return max(1, min(_width(matrix, limits), _available_memory() // _MEMORY_PER_WORKER))
+
+
+def _width(matrix: Matrix, limits: Sequence[Limit]) -> int:
+    """How many stages can run at a time: builds and clusters, and then the cells of the clusters that may be open."""
+    cells = Counter(cell.cluster.id for cell in matrix.cells)
+    opened: set[str] = set()
+    for cluster, _ in cells.most_common():
+        if all(cluster not in limit.clusters or len(opened & limit.clusters) < limit.most for limit in limits):
+            opened.add(cluster)
+    return max(len(matrix.builds) + len(opened), sum(cells[cluster] for cluster in opened))
 
 
 def replaces_default(config: pytest.Config) -> bool:
@@ -59,12 +76,18 @@ def replaces_default(config: pytest.Config) -> bool:
 class ControllerPlugin:
     """Plugin for the controller: makes the scheduler, and tells the workers to play along."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self, directory: Path, limits: Sequence[Limit] = (), durations: Mapping[str, float] | None = None
+    ) -> None:
         self._directory = directory
+        self._limits = limits
+        self._durations = durations or {}
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Producer) -> GraphScheduler | None:
-        return GraphScheduler(config, log, self._directory) if replaces_default(config) else None
+        if not replaces_default(config):
+            return None
+        return GraphScheduler(config, log, self._directory, self._limits, self._durations)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
@@ -114,16 +137,25 @@ class WorkerPlugin:
 
 
 class GraphScheduler(LoadScheduling):  # type: ignore[misc]  # xdist.* is not followed
-    """Sends each worker one test at a time, the best that the graph has; plain tests in short batches."""
+    """Sends each worker one test at a time, the best that the graph has; those that are quick in short batches."""
 
     collection: list[str] | None
 
-    def __init__(self, config: pytest.Config, log: Producer | None, directory: Path) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        log: Producer | None,
+        directory: Path,
+        limits: Sequence[Limit],
+        durations: Mapping[str, float],
+    ) -> None:
         super().__init__(config, log)
         self._directory = directory
+        self._limits = limits
+        self._durations = durations
         self._queue = policy.Queue(())
-        self._plain_seconds = 0.0
-        self._plain_count = 0
+        self._pace = _Pace()
+        self._asked: set[WorkerController] = set()  # to give back tests, and has not answered yet
 
     @property
     def tests_finished(self) -> bool:
@@ -143,16 +175,15 @@ class GraphScheduler(LoadScheduling):  # type: ignore[misc]  # xdist.* is not fo
                 return
             self.collection = next(iter(self.node2collection.values()))
             graph = Graph.read(self._directory)
-            self._queue = policy.Queue([graph[nodeid] for nodeid in self.collection])
+            tests = [graph[nodeid] for nodeid in self.collection]
+            self._queue = policy.Queue(tests, self._limits, self._durations, self.collection)
         self._send()
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
         self.node2pending[node].remove(item_index)
         if item_index == self._idle:
             return
-        if self._queue.is_plain(item_index):
-            self._plain_seconds += duration
-            self._plain_count += 1
+        self._pace.note(self._kind(item_index), duration)
         self._queue.end(item_index)
         self._send()
 
@@ -167,6 +198,7 @@ class GraphScheduler(LoadScheduling):  # type: ignore[misc]  # xdist.* is not fo
         :returns: the test that it crashed in, if it was in one.
         """
         pending = self.node2pending.pop(node)
+        self._asked.discard(node)
         tests = [index for index in pending if index != self._idle]
         crashed = tests.pop(0) if pending and pending[0] != self._idle else None
         for index in reversed(tests):
@@ -190,17 +222,59 @@ class GraphScheduler(LoadScheduling):  # type: ignore[misc]  # xdist.* is not fo
                 continue
             first = self._queue.take()
             if first is None:
+                self._take_back()
                 return
-            tests = [first, *(self._queue.take_plain(self._batch() - 1) if self._queue.is_plain(first) else ())]
+            tests = [first, *self._more(first)]
             self.node2pending[node] += [*tests, self._idle]
             node.send_runtest_some([*tests, self._idle])
 
-    def _batch(self) -> int:
-        """How many plain tests to send at a time: half a second of them, and never more than a worker's share."""
-        if not self._plain_count:
-            return 2
-        mean = max(self._plain_seconds / self._plain_count, 1e-4)
-        return max(1, min(int(_BATCH / mean), self._queue.left // max(1, len(self.nodes))))
+    def _more(self, first: int) -> list[int]:
+        """What goes along with a test: quick ones of its kind, and never more than a worker's share of all."""
+        kind = self._kind(first)
+        most = min(self._pace.at_a_time(kind), self._queue.left // len(self.nodes))
+        return self._queue.take_more(most - 1, lambda index: self._kind(index) == kind)
+
+    def _take_back(self) -> None:
+        """Have the worker with the most to do give back half of what it has not begun: another has nothing."""
+        node = max(self.nodes, key=lambda node: len(self.node2pending[node]))
+        tests = self._tests_of(node)
+        # It runs the first, and knows the second.
+        if (later := tests[2:]) and node not in self._asked and not node.shutting_down:
+            self._asked.add(node)
+            node.send_steal(later[len(later) // 2 :])
+
+    def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[int]) -> None:
+        """A worker was asked to give back tests: these, or none if it had begun one of them."""
+        self._asked.discard(node)
+        for index in reversed(indices):
+            self.node2pending[node].remove(index)
+            self._queue.give_back(index)
+        if indices:
+            self._send()
+
+    def _kind(self, index: int) -> str:
+        """Tests that are likely to take equally long: those of a function, or all that have no stages."""
+        assert self.collection is not None
+        return "" if self._queue.is_plain(index) else self.collection[index].partition("[")[0]
+
+
+class _Pace:
+    """How many tests of a kind to send at a time."""
+
+    def __init__(self) -> None:
+        self._count: Counter[str] = Counter()
+        self._mean: defaultdict[str, float] = defaultdict(float)
+
+    def note(self, kind: str, seconds: float) -> None:
+        self._count[kind] += 1
+        # Of the last few: what has become slow must not stay quick for long.
+        self._mean[kind] += (seconds - self._mean[kind]) / min(self._count[kind], _FEW)
+
+    def at_a_time(self, kind: str) -> int:
+        """As many as take a moment; one with stages goes alone, until a few of its kind have turned out to be quick."""
+        if self._count[kind] < (_FEW if kind else 1):
+            return 1 if kind else 2
+        return max(1, int(_BATCH / max(self._mean[kind], 1e-4)))
 
 
 def _available_memory() -> int:

@@ -14,10 +14,13 @@ from .. import plugins
 from ..errors import ConfigurationError
 from . import context
 from .context import Run, Settings
+from .limits import limits_of
 from .stages import Engine
 from .store import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pytest
 
 #: The key under which xdist hands the run's id to a worker.
@@ -65,8 +68,11 @@ class Session:
             keep_failed=seconds(keep) if keep else None,
             junit=str(pytest_config.invocation_params.dir / junit) if (junit := option("xmlpath", "")) else "",
             flaky_reruns=_count("--flaky-reruns", option("--flaky-reruns")),
+            max_clusters=option("--max-clusters"),
             plugins=self.plugins.sources(),
         )
+        #: How many clusters may be there at a time.
+        self.limits = limits_of(self.config, self.matrix, self.settings.max_clusters)
         self.run: Run | None = None
 
     def register(self) -> None:
@@ -82,6 +88,13 @@ class Session:
             from .controller import Controller
 
             self.pytest_config.pluginmanager.register(Controller(self), "crosscloud-controller")
+
+    def durations(self) -> Mapping[str, float]:
+        """What stages and tests took so far, in seconds.
+
+        Nothing on a worker: its order must be that of all workers, whatever is recorded meanwhile.
+        """
+        return self.run.store.durations() if self.run and not hasattr(self.pytest_config, "workerinput") else {}
 
     def open(self, run: str) -> Run:
         """Open the run ``run`` in this process."""

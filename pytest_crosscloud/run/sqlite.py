@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
+import statistics
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +25,11 @@ from .store import Resource, RunExists, RunRecord, StoreFull
 #: What the file says of its schema, in ``PRAGMA user_version``; 0 is a new file.
 _VERSION = 2
 
-_SCHEMA = """
+#: Tests whose durations matter to an order. An index has them, so that no others are looked at.
+_SLOW = "outcome = 'passed' AND seconds >= 1 AND NOT bundled AND resumed_from = ''"
+_SLOW_TESTS = f"SELECT nodeid, seconds FROM tests WHERE {_SLOW} ORDER BY nodeid, ended"  # noqa: S608
+
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, started REAL NOT NULL, finished REAL, pid INTEGER NOT NULL, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS plans (run TEXT PRIMARY KEY, plan TEXT NOT NULL);
@@ -36,10 +42,15 @@ CREATE TABLE IF NOT EXISTS resources (
 CREATE TABLE IF NOT EXISTS tests (
     run TEXT NOT NULL, nodeid TEXT NOT NULL, outcome TEXT NOT NULL, seconds REAL NOT NULL, ended REAL NOT NULL,
     message TEXT NOT NULL, bundled INTEGER NOT NULL, resumed_from TEXT NOT NULL, PRIMARY KEY (run, nodeid));
+CREATE TABLE IF NOT EXISTS durations (key TEXT PRIMARY KEY, seconds TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS slow_tests ON tests (nodeid, ended, seconds) WHERE {_SLOW};
 """
 
 #: In each table, the column that has a run's id.
 _RUN_COLUMN = {"stages": "run", "tests": "run", "resources": "run", "plans": "run", "runs": "id"}
+
+#: How many of the last durations count: enough that one that was odd does not.
+_DURATIONS = 5
 
 
 class SqliteStore:
@@ -179,6 +190,14 @@ class SqliteStore:
             "INSERT INTO stages (run, stage, target, result) VALUES (?, ?, ?, ?)",
             (run, result.stage, result.target, json.dumps(result.to_json())),
         )
+        if result.status == Status.SUCCESS and not result.cached:
+            self._record_duration(result.key, round(result.seconds, 3))
+
+    def _record_duration(self, key: str, seconds: float) -> None:
+        with suppress(sqlite3.OperationalError):  # without it an order is a little worse: no reason to fail
+            row = self._quick.execute("SELECT seconds FROM durations WHERE key = ?", (key,)).fetchone()
+            last = json.dumps([*(json.loads(row[0]) if row else ()), seconds][-_DURATIONS:])
+            self._quick.execute("INSERT OR REPLACE INTO durations VALUES (?, ?)", (key, last))
 
     def progress(self, run: str, result: StageResult, detail: str) -> None:
         with suppress(sqlite3.OperationalError), self.transaction():
@@ -198,6 +217,14 @@ class SqliteStore:
     def changes(self, run: str, after: int = 0) -> list[tuple[int, StageResult]]:
         rows = self._db.execute("SELECT seq, result FROM stages WHERE run = ? AND seq > ? ORDER BY seq", (run, after))
         return [(seq, StageResult.from_json(json.loads(text))) for seq, text in rows]
+
+    def durations(self) -> Mapping[str, float]:
+        stages = self._db.execute("SELECT key, seconds FROM durations")
+        found = {key: statistics.median(json.loads(seconds)) for key, seconds in stages}
+        tests = self._db.execute(_SLOW_TESTS)
+        for nodeid, rows in itertools.groupby(tests, key=lambda row: str(row[0])):
+            found[nodeid] = statistics.median([seconds for _, seconds in rows][-_DURATIONS:])
+        return found
 
     # -- tests ----------------------------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from ..model import (
     stage_key,
 )
 from ..stage import StageContext
+from . import slots
 from .making import Make, Making, Outcome, Target, Undo, note
 from .store import Resource
 
@@ -107,9 +108,8 @@ class Engine:
         def make(stage: StageContext) -> Outcome:
             request = self.provision_request(target, stage)
             # Intent before anything is created: from here on the reaper destroys it, whatever happens to us.
-            self.run.store.put_resource(
-                Resource(self.run.id, "cluster", request.name, "intended", provision_spec(request, target))
-            )
+            intent = Resource(self.run.id, "cluster", request.name, "intended", provision_spec(request, target))
+            slots.take(self.run, intent, stage)
             try:
                 cluster: Cluster = self._hook.crosscloud_provision(request=request)
             except Exception:

@@ -121,6 +121,13 @@ class Store(Protocol):
     def changes(self, run: str, after: int = 0) -> list[tuple[int, StageResult]]:
         """Stages that changed since the sequence number ``after``, each with its own number, in order."""
 
+    def durations(self) -> Mapping[str, float]:
+        """Seconds that stages took, by stage key, and users' tests beside them, by node id.
+
+        Medians of the last few that succeeded, whatever the run; those of tests under a second are left out. What was
+        cached says nothing about how long it takes.
+        """
+
     def record_test(self, run: str, test: TestResult) -> None:
         """Write what became of a test; the last one counts."""
 

@@ -82,6 +82,19 @@ def test_notes_of_refs_and_clusters_of_others(capsys: pytest.CaptureFixture[str]
     assert rows[1][:3] == ["provision", "mine", "use"]
 
 
+def test_how_many_clusters_there_may_be(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_clouds(root / "clouds/more.py", "name='aws', arch=('amd64', 'arm64')")
+    (root / "cross-cloud.yml").write_text("kubernetes: {stable: v1.2.3, old: v1.1.0}\nclouds: {aws: {max_clusters: 1}}")
+    options = ("--clouds=local,aws,mine", "--projects=one", "--refs=stable", "--kubernetes=stable,old")
+    details = {row[1]: row[3] for row in planned(capsys, *options, "--max-clusters=3") if row[0] == "provision"}
+    limits = {name: detail.partition("node")[2].lstrip("s") for name, detail in details.items()}
+    of_run, of_aws = ", 3 of 4 at a time (--max-clusters)", ", 1 of 2 at a time (clouds.aws.max_clusters)"
+    assert limits["local-stable"] == of_run
+    assert limits["aws-old"] == of_run + of_aws
+    assert limits["mine-stable"] == ""
+    assert cli.main(["plan", *options, "--max-clusters=0"]) == 4
+
+
 def test_what_is_known_to_fail(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plugin = write_clouds(root / "clouds/aws.py", "name='aws', credentials=(Credential('XC_NO_SUCH', 'a key'),)")
     plugin.write_text(plugin.read_text().replace("import Cloud,", "import Cloud, Credential,"))

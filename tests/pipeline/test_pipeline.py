@@ -178,13 +178,85 @@ def test_ids_are_strings_in_matrix_order(rootdir: Rootdir) -> None:
     assert not rootdir.out.exists()
 
 
-def test_a_cluster_goes_when_its_last_cell_is_done(rootdir: Rootdir) -> None:
-    """``here`` is destroyed while the run still waits for ``there``."""
-    rootdir.make("e2e demo-stable-there", "meet-destroy")
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_cluster_goes_when_its_last_test_is_done(rootdir: Rootdir, workers: str) -> None:
+    """``here`` is destroyed while the run still waits for ``there``, whatever became of its tests."""
+    rootdir.pytester.makepyfile(
+        test_own="""
+        import os, time
+        import pytest
+        from pathlib import Path
+
+        LEDGER = Path(__file__).with_name("ledger")
+
+        def test_passes(cluster): pass
+        def test_fails(release): assert release.namespace == "wrong"
+        def test_skips(cluster): pytest.skip("not today")
+        @pytest.fixture
+        def broken(cluster): raise ValueError("a defect")
+        def test_errs(broken): pass
+        def test_left_out(cluster): raise AssertionError("deselected")
+        @pytest.mark.crosscloud(clouds="here")
+        def test_crashes(cluster):
+            if "PYTEST_XDIST_WORKER" in os.environ:
+                os._exit(3)
+        @pytest.mark.crosscloud(clouds="there")
+        def test_zzz_waits(e2e, cluster):
+            limit = time.monotonic() + 30
+            while "destroy here" not in LEDGER.read_text():
+                assert time.monotonic() < limit, "the cluster without tests is still there"
+                time.sleep(0.01)
+        def test_plain(): pass
+        """
+    )
+    select = ("--clouds=here,there", "--projects=demo", "--refs=stable", "-k", "not left_out", ".", "-n", workers)
+    result = rootdir.run(*select, "--max-clusters=2")
+    crashed = int(workers != "0")
+    result.assert_outcomes(
+        passed=2 + 1 + 1 + 1 - crashed, failed=2 + crashed, skipped=2, errors=2, deselected=0 if crashed else 2
+    )
+    assert sorted(rootdir.ledger("destroy")) == ["destroy here", "destroy there"]
+
+
+@pytest.mark.parametrize("workers", ["0", "3"])
+def test_no_more_clusters_than_allowed_are_there(rootdir: Rootdir, workers: str) -> None:
+    """``here`` comes first, and ``there`` only after it is destroyed: 2 of one are forbidden, and so are 2 of all."""
+    (rootdir.path / "cross-cloud.yml").write_text(
+        "clouds: {here: {max_clusters: 1}}\nkubernetes: {stable: v1.2.3, old: v1.1.0}\n"
+    )
+    select = ("--clouds=here,there", "--projects=demo,other", "--refs=stable", "--kubernetes=stable,old")
+    assert rootdir.run("-n", workers, *select, "--max-clusters=2").ret == 0
+    there = {"here": 0, "there": 0}
+    for line in rootdir.ledger():
+        what, _, cloud = line.removeprefix("start ").partition(" ")
+        if what in ("provision", "destroy"):
+            there[cloud] += 1 if what == "provision" else -1
+            assert there["here"] <= 1, line
+            assert sum(there.values()) <= 2, line
+    assert len(rootdir.ledger("start provision")) == len(rootdir.ledger("destroy")) == 4
+    assert len(rootdir.ledger("start e2e")) == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--max-clusters=0"], "at least 1"), (["--max-clusters=1", "--dist=load", "-n2"], "leave out --dist")],
+)
+def test_limits_that_cannot_be_kept(rootdir: Rootdir, options: list[str], said: str) -> None:
+    result = rootdir.run("--clouds=here,there", "--projects=demo", "--refs=stable", *options)
+    assert result.ret == 4
+    result.stderr.fnmatch_lines([f"*{said}*"])
+    assert not rootdir.ledger()
+
+
+def test_the_next_run_begins_with_what_took_longest(rootdir: Rootdir) -> None:
+    rootdir.make("provision there", "slow")
     plugin = rootdir.path / "clouds" / "stand.py"
-    wait = 'context.wait_until(lambda: "destroy here" in (HERE / "ledger").read_text(), "destroy", interval=0.01)'
-    plugin.write_text(plugin.read_text().replace('note(f"end {what}")', f'text == "meet-destroy" and {wait}'))
-    assert rootdir.run("-n", "2", "--clouds=here,there", "--projects=demo", "--refs=stable").ret == 0
+    plugin.write_text(plugin.read_text().replace('note(f"end {what}")', 'text == "slow" and time.sleep(0.5)'))
+    select = ("--clouds=here,there", "--projects=demo", "--refs=stable")
+    for workers in ("0", "1"):
+        assert rootdir.run("-n", workers, *select).ret == 0
+    provisions = [line.split()[-1] for line in rootdir.ledger("start provision")]
+    assert provisions == ["here", "there", "there", "here"]
 
 
 def test_keep_failed_keeps_the_cluster_and_says_so(rootdir: Rootdir, monkeypatch: pytest.MonkeyPatch) -> None:

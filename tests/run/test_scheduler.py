@@ -12,6 +12,7 @@ import pytest
 from pytest_crosscloud.matrix import Matrix
 from pytest_crosscloud.model import BuildTarget, Cell, ClusterTarget
 from pytest_crosscloud.run import scheduler
+from pytest_crosscloud.run.limits import Limit
 
 #: A stand-in for the plugin: marks say what a test needs and makes. Each test writes when it began and ended.
 CONFTEST = """
@@ -318,6 +319,45 @@ def test_as_many_workers_as_the_matrix_is_wide_within_memory(
     assert scheduler.auto_num_workers(matrix) == expected
     monkeypatch.setenv("PYTEST_XDIST_AUTO_NUM_WORKERS", "7")
     assert scheduler.auto_num_workers(matrix) is None
+
+
+def test_no_more_workers_than_the_limits_leave_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two builds and five clusters: one with three cells, four with one each."""
+    monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
+    monkeypatch.setattr(scheduler, "_available_memory", lambda: 2**40)
+    builds = tuple(BuildTarget("p", str(number), "amd64", f"b{number}") for number in range(2))
+    clusters = tuple(ClusterTarget("c", str(number), "amd64", f"c{number}") for number in range(5))
+    cells = tuple(Cell(builds[0], cluster, "") for cluster in (*clusters, clusters[4], clusters[4]))
+    matrix = Matrix(cells, builds, clusters)
+
+    def workers(*limits: tuple[int, str]) -> int | None:
+        return scheduler.auto_num_workers(
+            matrix, [Limit(most, "", frozenset(f"c{digit}" for digit in names)) for most, names in limits]
+        )
+
+    assert workers() == 7
+    assert workers((1, "01234")) == 3  # the cells of the cluster that has three; or builds and a cluster
+    assert workers((2, "01234")) == 4
+    assert workers((1, "0123")) == 4
+    assert workers((2, "01234"), (1, "4")) == 4
+
+
+def test_a_batch_that_turns_out_long_is_shared(run_it: RunIt) -> None:
+    """Quick tests make the others of their function look quick, and one of a batch waits for a later one of it."""
+    outcome = run_it(
+        HEAD
+        + """
+@pytest.mark.parametrize("n", range(60))
+@stages(needs=("build x",))
+def test_cell(n):
+    (ROOT / f"begun-{n}").touch()
+    if n == 20:
+        wait_for("begun-30")
+""",
+        "-n2",
+    )
+    outcome.result.assert_outcomes(passed=60)
+    assert len(outcome.started) == 60
 
 
 def test_nothing_collected(run_it: RunIt) -> None:

@@ -141,3 +141,31 @@ def test_a_full_disk_gives_its_reserve_and_then_says_so(path: Path, monkeypatch:
     assert given == [True, False]
     assert [run.id for run in store.runs()] == ["one"]
     store.close()
+
+
+def test_durations_are_those_of_the_last_few_that_succeeded(path: Path) -> None:
+    store = SqliteStore(path)
+    done = replace(RUNNING, status=Status.SUCCESS)
+    for number, seconds in enumerate([900.0, 7.0, 9.0, 8.0, 6.0, 100.0]):
+        store.record(f"run-{number}", RUNNING)
+        store.record(f"run-{number}", replace(done, seconds=seconds))
+    store.record("cached", replace(done, seconds=0.1, cached=True))
+    store.record("failed", replace(done, seconds=0.1, status=Status.FAILED))
+    store.record("failed", replace(RUNNING, target="other"))
+    assert store.durations() == {"build one": 8.0}
+    store.forget_run("run-5")
+    assert store.durations() == {"build one": 8.0}
+    store.close()
+
+
+def test_durations_of_tests_are_those_that_matter(path: Path) -> None:
+    store = SqliteStore(path)
+    for number, seconds in enumerate([0.9, 3.0, 5.0]):
+        store.record_test(f"run-{number}", replace(PASSED, seconds=seconds, ended=number))
+        store.record_test(f"run-{number}", replace(PASSED, nodeid="suite.py::test_build", seconds=60.0, bundled=True))
+        store.record_test(f"run-{number}", replace(PASSED, nodeid="a.py::red", outcome="failed", seconds=60.0))
+    assert store.durations() == {"a.py::test": 4.0}
+    # Runs of thousands of quick tests slow nobody down: an index has those that count.
+    plan = store._db.execute(f"EXPLAIN QUERY PLAN {sqlite._SLOW_TESTS}").fetchall()
+    assert "INDEX slow_tests" in str(plan)
+    store.close()
