@@ -85,6 +85,11 @@ class LocalCloud(TerraformCloud):
 
         return machine.leftovers(run) if os.geteuid() == 0 else []  # nobody else can have made machines
 
+    def runs(self) -> list[str]:
+        from pytest_crosscloud import machine
+
+        return machine.runs() if os.geteuid() == 0 else []
+
     def sweep(self, run: str) -> None:
         from pytest_crosscloud import machine
 

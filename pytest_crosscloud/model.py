@@ -369,6 +369,10 @@ class Cloud:
         """Names of the resources on this cloud that carry the run's tag, also without local state (optional)."""
         return []
 
+    def runs(self) -> list[str]:
+        """Ids of the runs that have anything on this cloud, by their tags (optional): ``clean --all`` asks."""
+        return []
+
     def sweep(self, run: str) -> None:
         """Destroy what ``owned`` names (optional). ``crosscloud clean --run`` asks for it, after ``destroy``."""
 

@@ -87,6 +87,9 @@ class SimulatedCloud(Cloud):
     def owned(self, run: str) -> list[str]:
         return [cluster["name"] for cluster in self._client.list(self.name, {"crosscloud-run": run})]
 
+    def runs(self) -> list[str]:
+        return sorted({cluster["tags"]["crosscloud-run"] for cluster in self._client.list(self.name, {})})
+
     def sweep(self, run: str) -> None:
         self._delete({"crosscloud-run": run})
 

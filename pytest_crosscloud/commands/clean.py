@@ -8,12 +8,13 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from .. import paths
 from ..errors import ConfigurationError
+from ..model import Cloud
 from ..report.terminal import moment
 from ..run import context, reaper, tagged
 from ..run.destroy import Owner, left
@@ -42,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     loading.add_arguments(parser)
     parser.epilog = (
         "Without --run or --all: what belongs to runs whose pytest and reaper are dead, and what was kept until now.\n"
-        "With them also what carries the run's tag on a cloud that can list it. --run takes a run that is not\n"
-        "recorded here, too: one of another computer.\n"
+        "With them also what carries the run's tag on a cloud that can list it; so --run takes a run that is not\n"
+        "recorded here, too, one of another computer, and --all finds all such runs, and asks before it ends them.\n"
         f"Without --run, runs that own nothing are forgotten {_REMEMBERED / 86400:.0f} days after their end,"
         " with their directories.\n"
         "exit codes: 0 nothing is left of it, 1 something could not be destroyed"
@@ -56,13 +57,16 @@ def main(args: argparse.Namespace) -> int:
         if args.run and store.run(args.run) is None:
             return _clean_unknown(args)
         runs = _chosen(store, args)
+        clouds = loading.load(args).clouds.values() if args.all else ()
+        strangers = _strangers(store, clouds)
         if args.dry_run:
-            _show([_listed(store, run) for run in runs], as_json=args.json)
+            _show([_listed(store, run) for run in runs] + strangers, as_json=args.json)
             return 0
-        _confirm([run.id for run in runs if is_running(run)] if args.run or args.all else [], args)
-        say = _say_to_stderr if args.json else print
         whole = bool(args.run or args.all)
-        tagged_left = []
+        alive = [run.id for run in runs if is_running(run)] if whole else []
+        _confirm(alive + [stranger.id for stranger in strangers], args)
+        say = _say_to_stderr if args.json else print
+        tagged_left = [item for stranger in strangers for item in tagged.destroy(clouds, stranger.id, say)]
         for run in runs:
             if whole or standing(store, run) == Standing.ORPHANED:
                 tagged_left += _clean(store, run, kept=whole, say=say)
@@ -100,6 +104,16 @@ def _clean_unknown(args: argparse.Namespace) -> int:
     _confirm([args.run], args)  # nobody here can tell that it does not live
     remaining = tagged.destroy(clouds, args.run, _say_to_stderr if args.json else print)
     return _report([Listed(args.run, None, None, "unknown", remaining)], remaining, as_json=args.json)
+
+
+def _strangers(store: Store, clouds: Collection[Cloud]) -> list[Listed]:
+    """Runs that the store does not know, and that clouds have something of: of other computers, or of a lost store."""
+    known = {run.id for run in store.runs()}
+    return [
+        Listed(run, None, None, "unknown", tagged.find(clouds, run))
+        for run in tagged.runs(clouds, _say_to_stderr)
+        if run not in known
+    ]
 
 
 def _chosen(store: Store, args: argparse.Namespace) -> list[RunRecord]:

@@ -186,6 +186,12 @@ def groups_of(groups: Layout, run: str) -> list[Path]:
     return [path for root in _roots(groups, run) if root.is_dir() for path in sorted(root.iterdir()) if path.is_dir()]
 
 
+def runs(groups: Layout) -> set[str]:
+    """Ids of the runs whose machines have groups."""
+    tops = (hierarchy.mount_point / TOP for hierarchy in groups.all)
+    return {path.name for top in tops if top.is_dir() for path in top.iterdir() if path.is_dir()}
+
+
 def _roots(groups: Layout, run: str, name: str = "") -> Iterator[Path]:
     for hierarchy in groups.all:
         yield hierarchy.mount_point / TOP / run / name

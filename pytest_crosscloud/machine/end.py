@@ -51,6 +51,12 @@ def destroy_run(run: str) -> None:
     network.destroy_run(run)
 
 
+def runs() -> list[str]:
+    """Ids of the runs that have machines or networks on this host, by their records and control groups."""
+    recorded = {machine.run for machine in records.machines()} | {network.run for network in records.networks()}
+    return sorted(recorded | cgroups.runs(cgroups.current()))
+
+
 def leftovers(run: str) -> list[str]:
     """What there still is of a run on this host, one line each; looked for without trusting the records.
 

@@ -24,6 +24,17 @@ def find(clouds: Collection[Cloud], run: str) -> list[Resource]:
     return found
 
 
+def runs(clouds: Collection[Cloud], say: Callable[[str], None]) -> list[str]:
+    """Ids of the runs that have anything on clouds that can list them; one that cannot be asked is said."""
+    found: set[str] = set()
+    for cloud in clouds:
+        try:
+            found.update(cloud.runs())
+        except Exception as error:
+            say(f"{cloud.name} could not be asked for its runs: {redact(describe(error))}")
+    return sorted(found)
+
+
 def destroy(clouds: Collection[Cloud], run: str, say: Callable[[str], None]) -> list[Resource]:
     """Destroy it. :returns: what is still there."""
     errors = []

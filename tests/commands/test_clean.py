@@ -134,6 +134,8 @@ class Tagged(Cloud):
         if (THERE / "broken").exists():
             raise OSError("no route to the cloud")
         return [path.name for path in THERE.glob(f"{run}.*")]
+    def runs(self):
+        return {path.name.partition(".")[0] for path in THERE.glob("*.vm")}
     def sweep(self, run):
         for name in self.owned(run):
             if not name.endswith("stuck"):
@@ -160,6 +162,18 @@ def test_a_run_of_another_computer_is_found_by_its_tag(tagged: World, capsys: py
     assert tagged.clusters() == {"0dd0.vm", "beef.vm"}
     assert cli.main(["clean", "--run", "0dd0", "--yes"]) == 0
     assert tagged.clusters() == {"beef.vm"}
+
+
+def test_all_finds_runs_of_other_computers_by_their_tags(tagged: World, capsys: pytest.CaptureFixture[str]) -> None:
+    (tagged.exists / "0dd0.vm").touch()
+    (tagged.exists / "beef.vm").touch()
+    assert cli.main(["clean", "--all", "--dry-run"]) == 0
+    assert "0dd0.vm" in capsys.readouterr().out
+    assert cli.main(["clean", "--all"]) == cli.EXIT_USAGE, "they may live there"
+    assert cli.main(["clean"]) == 0
+    assert tagged.clusters() == {"0dd0.vm", "beef.vm"}
+    assert cli.main(["clean", "--all", "--yes"]) == 0
+    assert tagged.clusters() == set()
 
 
 def test_what_a_cloud_still_has_of_a_run_is_destroyed_or_named(
