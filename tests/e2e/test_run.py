@@ -6,110 +6,23 @@ import base64
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import jsonschema
 import pytest
 
-import pytest_crosscloud
-from pytest_crosscloud import machine
 from pytest_crosscloud.provision.terraform import VARIABLES_FILE
-from pytest_crosscloud.run import context, processes
+from pytest_crosscloud.run import context
 from pytest_crosscloud.run.store import open_store
+from tests.e2e.job import DEADLINE, GONE, Job, wait_for
 
 pytestmark = pytest.mark.root
-
-#: Seconds for one run, with what it builds cached or not.
-DEADLINE = 1500.0
-
-#: Seconds after a kill -9 in which a run's last trace must be gone.
-GONE = 10.0
-
-SCHEMA = json.loads((Path(pytest_crosscloud.__file__).parent / "report" / "results.schema.json").read_text())
-
-
-class Job:
-    """pytest over the matrix in an empty rootdir, as somebody who installed the package would run it."""
-
-    def __init__(self, rootdir: Path, *arguments: str) -> None:
-        command = [sys.executable, "-m", "pytest", "-n", "auto", "--clouds=local", "--projects=coredns", *arguments]
-        self.out = rootdir / "reports" / "out"
-        self.log = rootdir / "pytest.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command,
-                cwd=rootdir,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def wait(self, seconds: float = DEADLINE) -> int:
-        return self.process.wait(seconds)
-
-    @property
-    def text(self) -> str:
-        return self.log.read_text()
-
-    @property
-    def run(self) -> str:
-        """The run's id, from the first line that it prints."""
-        words = next((line.split() for line in self.text.splitlines() if line.startswith("run ")), ["", ""])
-        return words[1]
-
-    def cells(self) -> dict[str, Any]:
-        data = json.loads((self.out / "results.json").read_text())
-        jsonschema.validate(data, SCHEMA)
-        return {cell["id"]: cell for cell in data["cells"]}
-
-    def traces(self) -> list[str]:
-        """What is left of the run on this computer."""
-        resources = open_store().resources(self.run)
-        return [
-            *(f"process {process.pid}" for process in processes.of_run(self.run)),
-            *machine.leftovers(self.run),
-            *(f"{item.kind} {item.name} is {item.state}" for item in resources if item.state != "destroyed"),
-        ]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Job]]:
-    jobs: list[Job] = []
-
-    def start(*arguments: str, files: Mapping[str, str] = MappingProxyType({})) -> Job:
-        rootdir = tmp_path / f"root{len(jobs)}"
-        rootdir.mkdir()
-        for name, text in {"pytest.ini": "[pytest]\n", **files}.items():
-            (rootdir / name).write_text(text)
-        jobs.append(Job(rootdir, *arguments))
-        return jobs[-1]
-
-    yield start
-    for job in jobs:
-        if job.process.poll() is None:
-            job.process.kill()
-            job.process.wait()
-        if job.run:
-            machine.destroy_run(job.run)
 
 
 def statuses(cell: Any) -> dict[str, str]:
     return {name: stage["status"] for name, stage in cell["stages"].items()}
-
-
-def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None:
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, f"no {what} within {seconds:.0f} s"
-        time.sleep(0.05)
 
 
 GREEN = dict.fromkeys(("build", "provision", "deploy", "e2e"), "success")
@@ -216,7 +129,7 @@ def test_a_head_that_does_not_build_is_failed_and_na(start: Callable[..., Job]) 
 @pytest.mark.parametrize("moment", ["provision", "deploy"])
 def test_nothing_is_left_within_seconds_of_a_kill(start: Callable[..., Job], moment: str) -> None:
     job = start("--refs=stable")
-    wait_for(lambda: job.run and _is_running(job.run, moment), f"running {moment}", DEADLINE)
+    wait_for(lambda: job.run and job.is_running(moment), f"running {moment}", DEADLINE)
     job.process.send_signal(signal.SIGKILL)
     job.process.wait(10)
     wait_for(lambda: not job.traces(), f"end: {job.traces()}", GONE)
@@ -224,12 +137,8 @@ def test_nothing_is_left_within_seconds_of_a_kill(start: Callable[..., Job], mom
 
 def test_nothing_is_left_after_ctrl_c(start: Callable[..., Job]) -> None:
     job = start("--refs=stable")
-    wait_for(lambda: job.run and _is_running(job.run, "deploy"), "running deploy", DEADLINE)
+    wait_for(lambda: job.run and job.is_running("deploy"), "running deploy", DEADLINE)
     os.killpg(job.process.pid, signal.SIGINT)
     assert job.wait(60) == pytest.ExitCode.INTERRUPTED
     assert job.traces() == []
     assert "cancelled" in statuses(job.cells()["coredns-stable-local"]).values()
-
-
-def _is_running(run: str, stage: str) -> bool:
-    return any(result.stage == stage and result.status == "running" for result in open_store().results(run).values())
