@@ -453,3 +453,35 @@ def _carrying(run: str) -> list[str]:
         except OSError:
             continue
     return found
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_an_impatient_user_leaves_nothing_either(rootdir: Rootdir, workers: str) -> None:
+    rootdir.make("e2e demo-stable-here", "hang")
+    command = [sys.executable, "-m", "pytest", "--registry=registry.test", "-n", workers]
+    command += ["--clouds=here,there", "--projects=demo", "--refs=stable"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as process:
+        _wait_for(lambda: rootdir.ledger("hang"), "e2e stage")
+        for _ in range(3):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.2)  # as fast as a person
+        process.communicate(timeout=60)
+    assert process.returncode != 0
+    made = {line.removeprefix("end provision ") for line in rootdir.ledger("end provision")}
+    _wait_for(lambda: {f"destroy {name}" for name in made} <= set(rootdir.ledger("destroy")), "destroy")
+    run = next((rootdir.path.parent).rglob("runs/*")).name
+    _wait_for(lambda: not _carrying(run), "end of the run's processes")
+
+
+@pytest.mark.parametrize("option", ["-x", "--maxfail=1"])
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_run_that_stops_at_a_failure_leaves_nothing(rootdir: Rootdir, option: str, workers: str) -> None:
+    rootdir.make("e2e demo-stable-here", "fail")
+    result = rootdir.run("-n", workers, option, "--clouds=here,there", "--projects=demo", "--refs=stable,head")
+    assert result.ret not in (0, 4)
+    made = {line.removeprefix("end provision ") for line in rootdir.ledger("end provision")}
+    assert "here" in made
+    assert set(rootdir.ledger("destroy")) >= {f"destroy {name}" for name in made}
+    assert "failed" in statuses(rootdir)["demo-stable-here"].values()
+    running = [stage for cell in statuses(rootdir).values() for stage in cell.values() if stage == "running"]
+    assert running == []
