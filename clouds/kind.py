@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 _CERTS = "/etc/containerd/certs.d"
 
+#: Where the engines keep their containers, unless they are told otherwise.
+_STORAGE = {"docker": "/var/lib/docker", "podman": "/var/lib/containers"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class KindCloud(Cloud):
@@ -29,6 +33,15 @@ class KindCloud(Cloud):
         if not _engine():
             missing.append("neither docker nor podman is installed: kind needs one of them to run")
         return missing
+
+    def capacity(self, clusters: int) -> list[str]:
+        from pytest_crosscloud import capacity
+
+        elsewhere = os.environ.get("DOCKER_HOST", "unix:").partition(":")[0] != "unix"
+        if elsewhere or platform.system() != "Linux":  # its nodes are on another computer, or in its engine's VM
+            return []
+        storage = Path(_STORAGE[_engine() or "docker"])
+        return capacity.lacking(clusters, int(self.variables.get("workers", 0)), storage)
 
     def provision(self, request: ProvisionRequest) -> Cluster:
         from pytest_crosscloud.provision import cluster

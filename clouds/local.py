@@ -43,6 +43,11 @@ class LocalCloud(TerraformCloud):
 
         return machine.preflight()
 
+    def capacity(self, clusters: int) -> list[str]:
+        from pytest_crosscloud import capacity
+
+        return capacity.lacking(clusters, int(self.variables.get("workers", 0)), paths.state("machines"))
+
     def module_variables(self, request: ProvisionRequest) -> dict[str, Any]:
         from pytest_crosscloud import machine
         from pytest_crosscloud.toolchain.node import node_bundle

@@ -362,6 +362,16 @@ class Cloud:
         required = (credential for credential in self.credentials if credential.required)
         return [f"{found.name} is not set: {found.help}" for found in required if not os.environ.get(found.name)]
 
+    def capacity(self, clusters: int) -> list[str]:
+        """What this cloud lacks to have ``clusters`` clusters at the same time, a line each (optional).
+
+        A line says what is needed and what is there, with units: ``memory: 9216 MiB needed, 6204 MiB available``,
+        ``vCPUs of eu-central-1: 48 needed, 32 left of the quota of 64``. Each cluster has a control plane and
+        ``self.variables["workers"]`` workers (0 if it is not there). Asked once per cloud and run, after ``preflight``
+        and before anything is made; what lacks ends the run with exit code 4.
+        """
+        return []
+
     def console(self, request: ProvisionRequest, target: Path) -> None:
         """Write the nodes' console output into the directory ``target`` as evidence (optional)."""
 

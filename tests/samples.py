@@ -6,7 +6,7 @@ from pathlib import Path
 
 HEAD = """
 from pytest_crosscloud import hookimpl
-from pytest_crosscloud.model import E2E, Cloud, Project, Ref
+from pytest_crosscloud.model import Cloud, E2E, Project, Ref
 
 class Strategy:
     def resolve(self, project, ref):

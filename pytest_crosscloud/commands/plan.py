@@ -18,6 +18,7 @@ from ..declared import describe
 from ..errors import CrosscloudError, StageError
 from ..matrix import Matrix
 from ..model import NO_E2E, BuildTarget, ClusterTarget, Project, Ref, StageName, stage_key
+from ..run import preflight
 from ..run.limits import Limit, limits_of
 from ..toolchain.tools import find
 from . import loading, table
@@ -58,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  provision  create a cluster, or use one that is there; and how many there may be at a time\n"
         "  deploy     after its build and its cluster\n"
         "  e2e        after its deploy\n"
-        "Exits with 1 if a stage is known to fail: no such ref, or a cloud that cannot be used from here."
+        "Exits with 1 if a stage is known to fail: no such ref, or a cloud that cannot be used from here or has\n"
+        "no room for the clusters."
     )
 
 
@@ -95,8 +97,10 @@ def _exit_code(steps: Iterable[Step]) -> int:
 def steps_of(config: Config, matrix: Matrix, limits: Iterable[Limit] = ()) -> Iterator[Step]:
     """What a run of the matrix would do, in the order of its stages."""
     yield from _builds(config, matrix.builds)
+    limits = tuple(limits)
+    lacking = preflight.lacking(config, matrix, limits)
     for cluster in matrix.clusters:
-        step = _provision(config, cluster)
+        step = _provision(config, cluster, lacking[cluster.cloud])
         of_it = [f", {limit}" for limit in limits if cluster.id in limit.clusters and step.action == CREATE]
         yield replace(step, detail=step.detail + "".join(of_it))
     for cell in matrix.cells:
@@ -159,9 +163,9 @@ def _fingerprints(project: Project, ref: Ref, arch: str) -> Iterator[str]:
         yield project.e2e.build.fingerprint(project, ref, arch)
 
 
-def _provision(config: Config, target: ClusterTarget) -> Step:
+def _provision(config: Config, target: ClusterTarget, missing: list[str]) -> Step:
     cloud = config.clouds[target.cloud]
-    if missing := cloud.preflight():
+    if missing:
         return Step(StageName.PROVISION, target.id, FAIL, "; ".join(missing))
     try:
         version = config.resolve_kubernetes(target.kubernetes).version

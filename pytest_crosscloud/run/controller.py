@@ -23,7 +23,7 @@ from ..model import StageName, StageResult, Status
 from ..redact import redact
 from ..report import terminal
 from ..stage import RUN_VARIABLE
-from . import context, reaper, refs, scheduler
+from . import context, preflight, reaper, refs, scheduler
 from .graph import Graph
 from .outcomes import Recorder
 from .output import Output
@@ -232,13 +232,9 @@ def _preflight(session: Session) -> None:
             "no disk:\n  " + "\n  ".join(lacking),
             remedy="make room, or name others: --crosscloud-out, XDG_STATE_HOME, XDG_CACHE_HOME, TMPDIR",
         )
-    for name in {cell.cluster.cloud: None for cell in session.matrix.cells}:
-        try:
-            missing = session.config.clouds[name].preflight()
-        except Exception as error:
-            missing = [f"its preflight raised {type(error).__name__}: {error}"]
-        if missing:
-            raise ConfigurationError(f"cloud {name} cannot be used here:\n  " + "\n  ".join(missing))
+    for name, lines in preflight.lacking(session.config, session.matrix, session.limits).items():
+        if lines:
+            raise ConfigurationError(f"cloud {name} cannot be used here:\n  " + "\n  ".join(lines))
 
 
 def _exit(number: int, _frame: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,11 @@ def limits_of(config: Config, matrix: Matrix, max_clusters: int | None) -> tuple
         limits.append(Limit(most, f"clouds.{cloud}.max_clusters", clusters))
     # One that cannot be reached would only be a number to read.
     return tuple(limit for limit in limits if limit.most < len(limit.clusters))
+
+
+def at_once(limits: Iterable[Limit], clusters: Collection[str]) -> int:
+    """How many of these clusters may be open at a time."""
+    return min([len(clusters), *(limit.most for limit in limits if limit.clusters & set(clusters))])
 
 
 class Open:

@@ -66,6 +66,13 @@ def test_preflight_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, tools:
     assert [problem.split()[0] for problem in cloud.preflight()] == ["kind", "neither"]
 
 
+def test_its_nodes_need_room_on_this_computer(monkeypatch: pytest.MonkeyPatch, tools: Path) -> None:
+    cloud = KindCloud(name="kind", variables={"workers": 2})
+    assert cloud.capacity(1000)[0].startswith(f"memory: {1000 * (768 + 2 * 192)} MiB needed")
+    monkeypatch.setenv("DOCKER_HOST", "ssh://elsewhere")
+    assert cloud.capacity(1000) == []
+
+
 def test_creates_and_deletes(tmp_path: Path, tools: Path) -> None:
     request = request_for(tmp_path, workers=2, pod_cidr="10.1.0.0/16")
     made = request.cloud.provision(request)

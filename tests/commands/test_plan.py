@@ -107,6 +107,25 @@ def test_what_is_known_to_fail(root: Path, capsys: pytest.CaptureFixture[str]) -
     ]
 
 
+def test_a_cloud_without_room_is_known_to_fail(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plugin = write_clouds(root / "clouds/small.py")
+    plugin.write_text(f"""{HEAD}
+class Small(Cloud):
+    def capacity(self, clusters):
+        return [f"vCPUs: {{clusters * 2}} needed, 2 left"] if clusters > 1 else []
+@hookimpl
+def crosscloud_clouds():
+    return [Small(name="small")]
+""")
+    (root / "cross-cloud.yml").write_text("kubernetes: {stable: v1.2.3, old: v1.1.0}")
+    options = ("--clouds=small,mine", "--projects=one", "--refs=stable", "--kubernetes=stable,old")
+    rows = planned(capsys, *options, code=1)
+    assert [row[3] for row in rows if row[2] == "fail"] == [
+        "no room for 2 clusters at a time: vCPUs: 4 needed, 2 left"
+    ] * 2
+    assert planned(capsys, *options, "--max-clusters=1")
+
+
 def test_an_unknown_kubernetes_is_answered_with_what_there_is(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,10 @@ class Stand(Cloud):
         if (HERE / "preflight").exists():
             raise ValueError("a defect of the cloud")
         return []
+    def capacity(self, clusters):
+        limit = HERE / "capacity"
+        room = int(limit.read_text()) if limit.exists() else 99
+        return [f"machines: {{clusters}} needed, {{room}} left"] if clusters > room else []
     def console(self, request, target):
         if (HERE / "console").exists():
             raise ValueError("no console")

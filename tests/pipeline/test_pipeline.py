@@ -360,6 +360,17 @@ def test_a_preflight_that_raises_is_no_traceback(rootdir: Rootdir) -> None:
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
 
 
+def test_a_cloud_without_room_is_told_before_anything_is_made(rootdir: Rootdir) -> None:
+    rootdir.make("capacity", "1")
+    select = ("--clouds=here", "--projects=demo", "--refs=stable", "--kubernetes=v1.36.3,v1.35.4")
+    result = rootdir.run(*select)
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*cloud here cannot be*", "*no room for 2 clusters at a time: machines: 2 needed, 1*"])
+    assert not rootdir.ledger()
+    assert not rootdir.out.exists()
+    assert rootdir.run(*select, "--max-clusters=1").ret == 0
+
+
 def test_a_registry_that_is_not_installed_is_no_traceback(rootdir: Rootdir, monkeypatch: pytest.MonkeyPatch) -> None:
     tools = rootdir.path / "tools"
     tools.mkdir()
