@@ -99,7 +99,12 @@ class Controller:
             # Whole lines about stages, instead of file names, dots and percentages between them.
             reporter.showfspath = False
             reporter._show_progress_info = False
-        self._watcher = Watcher(run, this.terminal, color=bool(reporter and reporter.hasmarkup))
+        self._watcher = Watcher(
+            run,
+            this.terminal,
+            color=bool(reporter and reporter.hasmarkup),
+            begun=lambda: reporter._tw._current_line if reporter else "",
+        )
         self._watcher.start()
 
     def _start_registry(self, run: Run) -> None:
@@ -151,6 +156,11 @@ class Controller:
         if config.get_verbosity() > 0 or "crosscloud" not in getattr(report, "keywords", ()) or report.when != "call":
             return None
         return report.outcome, "", "" if report.passed else report.outcome.upper()
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Say at once that it was heard: what follows takes seconds."""
+        if self._watcher:
+            self._watcher.write_line("interrupted: ending what runs, then destroying what was made")
 
     # -- end --------------------------------------------------------------------------------------------------
 

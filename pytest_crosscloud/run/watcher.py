@@ -22,12 +22,16 @@ _WRITE = 2.0
 
 
 class Watcher(threading.Thread):
-    """:param terminal: file descriptor to print on, past pytest's capture."""
+    """:param terminal: file descriptor to print on, past pytest's capture.
+    :param begun: the line that pytest has begun there and not ended, if it has.
+    """
 
-    def __init__(self, run: Run, terminal: int, *, color: bool) -> None:
+    def __init__(self, run: Run, terminal: int, *, color: bool, begun: Callable[[], str] = str) -> None:
         super().__init__(name="crosscloud-watcher", daemon=True)
         self._run = run
         self._terminal = terminal
+        self._begun = begun
+        self._broken = ""  # the line of pytest's that a line of ours ended
         self._live = Live(self.write_line, color=color)
         self._stopping = threading.Event()
         self._told: set[str] = set()
@@ -53,8 +57,11 @@ class Watcher(threading.Thread):
 
     def write_line(self, line: str) -> None:
         """Print a whole line, in one write, so that it is not torn."""
+        begun = self._begun()
+        start = "\n" if begun and begun != self._broken else ""
+        self._broken = begun
         with suppress(OSError):  # the terminal may be gone
-            os.write(self._terminal, f"{line}\n".encode())
+            os.write(self._terminal, f"{start}{line}\n".encode())
 
     def _look(self) -> None:
         changes = self._run.store.changes(self._run.id, self._seen)

@@ -51,6 +51,13 @@ def test_every_stage_is_made_once(rootdir: Rootdir, workers: str) -> None:
     assert len(statuses(rootdir)) == 8
 
 
+def test_lines_about_stages_are_lines_of_their_own_among_pytests(rootdir: Rootdir) -> None:
+    result = rootdir.run("-v", "--clouds=here", "--projects=demo", "--refs=stable")
+    lines = result.outlines
+    assert any(line.startswith("  build      demo-stable") for line in lines)
+    assert not any("::" in line and "  success" in line for line in lines), lines
+
+
 @WORKERS
 def test_dependants_of_a_failed_build_are_na_with_the_cause(rootdir: Rootdir, workers: str) -> None:
     rootdir.make("build demo-head", "fail")
@@ -442,8 +449,9 @@ def test_what_runs_is_ended_and_destroyed_however_pytest_ends(
         _wait_for(lambda: rootdir.ledger("hang"), "e2e stage")
         # Ctrl-C goes to the whole foreground process group, a kill to the controller alone.
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-        process.communicate(timeout=60)
+        text = process.communicate(timeout=60)[0].decode()
     assert process.returncode != 0
+    assert ("interrupted: ending what runs" in text) == (number != signal.SIGKILL)
     _wait_for(lambda: "destroy here" in rootdir.ledger(), "destroy")
     run = next((rootdir.path.parent).rglob("runs/*")).name
     _wait_for(lambda: not _carrying(run), "end of the run's processes")
