@@ -41,7 +41,7 @@ from ..model import Cell, ErrorClass, Ref, StageName, StageResult, Status
 from ..redact import redact
 from ..run.summary import RunSummary
 from . import files, results
-from .rows import short_version
+from .rows import FLAKY, short_version
 
 FRAMEWORK = "pytest-crosscloud"
 
@@ -167,6 +167,8 @@ class _Writer:
         test = self._test("test_e2e", cell.id, reason, axes, facts, own)
         test.status = _status(reason) if badge == Status.FAILED else _STATUSES[badge]
         test.statusDetails = _details(reason)
+        if self._summary.is_flaky(cell):
+            test.labels.append(Label(name="tag", value=FLAKY))
         test.steps = [
             TestStepResult(
                 name=f"{stage.key}{', cached' if stage.cached else ''}",
@@ -249,6 +251,8 @@ def _details(stage: StageResult) -> StatusDetails | None:
         message, _, rest = stage.failure.message.partition("\n")
         remedy = f"remedy: {stage.failure.remedy}" if stage.failure.remedy else ""
         return StatusDetails(message=f"{stage.key}: {message}", trace="\n".join(filter(None, [rest, remedy])))
+    if stage.flaky and stage.status == Status.SUCCESS:
+        return StatusDetails(message=f"{stage.key}: {stage.detail}", flaky=True)
     if stage.status == Status.NA and stage.upstream:
         return StatusDetails(message=f"n/a: {stage.upstream} failed")
     return StatusDetails(message=stage.status) if stage.status in (Status.CANCELLED, Status.RUNNING) else None

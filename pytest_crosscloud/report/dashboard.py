@@ -20,14 +20,14 @@ from .. import paths
 from ..model import Cell, ErrorClass, StageName, StageResult, Status
 from ..run.summary import ProjectInfo, RunSummary
 from . import files, results
-from .rows import Row, causes, rows, short_version
+from .rows import FLAKY, Row, badge, causes, rows, short_version
 from .terminal import clock, one_line
 
 #: What deserves a look comes first: the order of the filter, and of a sorted column.
-SEVERITY = (Status.FAILED, Status.CANCELLED, Status.RUNNING, Status.NA, Status.SUCCESS)
+SEVERITY = (Status.FAILED, Status.CANCELLED, Status.RUNNING, Status.NA, FLAKY, Status.SUCCESS)
 
 #: What the page shows of a stage; the end is the start and the seconds.
-_STAGE = ("status", "started", "seconds", "cached", "detail", "error", "upstream", "log")
+_STAGE = ("status", "started", "seconds", "cached", "flaky", "detail", "error", "upstream", "log")
 
 #: Up to so many clouds there is room for more than the status in a cell.
 ROOMY = 3
@@ -81,7 +81,7 @@ def render(summary: RunSummary, out: Path) -> str:
     style += _card_labels(columns) + f":root {{ --least: {434 + 98 * len(columns)}px }}\n"
     return environment.get_template("index.html").render(
         run=document["run"],
-        counts=[(status.value, Badge(status, "").css, document["run"]["counts"][status]) for status in SEVERITY],
+        counts=_counts(document["run"]),
         columns=columns,
         groups=_groups(summary, lines, columns),
         roomy=len(columns) <= ROOMY,
@@ -97,6 +97,13 @@ def render(summary: RunSummary, out: Path) -> str:
         style_hash=_content_hash(style),
         script_hash=_content_hash(script),
     )
+
+
+def _counts(run: dict[str, Any]) -> list[tuple[str, str, int]]:
+    """How many cells the table shows with which word; that, its class in the style sheet, and the number."""
+    counts = {**run["counts"], FLAKY: run["flaky"]}
+    counts[Status.SUCCESS] -= run["flaky"]
+    return [(str(word), Badge(word, "").css, counts[word]) for word in SEVERITY]
 
 
 def embed(data: Any) -> Markup:
@@ -172,7 +179,9 @@ def _cell_badge(summary: RunSummary, cell: Cell) -> Badge:
     stages = summary.stages(cell).values()
     reason = next((stage for stage in stages if stage.status in (status, Status.FAILED)), None)
     title = f"{reason.key}: {_title(reason)}" if reason and status != Status.SUCCESS else ""
-    return Badge(status, _route("cell", cell.id), title, title or _done(summary, cell))
+    if summary.is_flaky(cell):
+        title = f"e2e {cell.id}: {_title(summary.stages(cell)[StageName.E2E])}"
+    return Badge(badge(summary, cell), _route("cell", cell.id), title, title or _done(summary, cell))
 
 
 def _done(summary: RunSummary, cell: Cell) -> str:
@@ -242,7 +251,11 @@ def _data(document: dict[str, Any], summary: RunSummary) -> dict[str, Any]:
         cells[cell.id] = {
             "build": cell.build.id,
             "cluster": cell.cluster.id,
-            **{field: entry[field] for field in ("status", "release", "checks", "files", "repeat") if entry[field]},
+            **{
+                field: entry[field]
+                for field in ("status", "flaky", "release", "checks", "files", "repeat")
+                if entry[field]
+            },
         }
     return {
         "run": document["run"],

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from ..model import Cell, Ref, StageName, StageResult, Status
 from ..run.summary import ProjectInfo, RunSummary
 
+#: Shown in place of a success that only another run of the e2e brought.
+FLAKY = "flaky"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -52,6 +55,11 @@ def rows(summary: RunSummary) -> list[Row]:
 def short_version(ref: Ref) -> str:
     version = ref.version or ref.name
     return version[:7] if re.fullmatch(r"[0-9a-f]{40}", version) else version
+
+
+def badge(summary: RunSummary, cell: Cell) -> str:
+    """The cell's status in the table."""
+    return FLAKY if summary.is_flaky(cell) else summary.cell_status(cell)
 
 
 def causes(summary: RunSummary, cell: Cell) -> list[StageResult]:

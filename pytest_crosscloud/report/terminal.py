@@ -14,19 +14,16 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
-from ..model import Cell, StageName, StageResult, Status
+from ..model import StageName, StageResult, Status
 from ..run.summary import RunSummary
 from . import files
-from .rows import Row, causes, rows, short_version
+from .rows import FLAKY, Row, badge, causes, rows, short_version
 
 #: Seconds after which a stage that still runs is heard of again.
 HEARTBEAT = 30.0
 
 #: Seconds that a stage must run to be announced: a cached build is over sooner, and one line is enough for it.
 ANNOUNCE = 1.0
-
-#: Shown in place of a success that only another run of the e2e brought.
-FLAKY = "flaky"
 
 _COLORS: dict[str, str] = {
     Status.SUCCESS: "32",
@@ -115,7 +112,7 @@ def table(summary: RunSummary, out: Path, *, color: bool, width: int) -> str:
             project = row.project.display_name if row.project.name != previous else ""
             previous = row.project.name
             cells = [
-                _status(_badge(summary, row.cells[name]) if name in row.cells else "", widths[name], color)
+                _status(badge(summary, row.cells[name]) if name in row.cells else "", widths[name], color)
                 for name in clouds
             ]
             release = head[1][1][number].ljust(fixed[1])
@@ -180,10 +177,6 @@ def _flaky(summary: RunSummary, row: Row, clouds: list[str], color: bool, width:
             lines = textwrap.wrap(f"{e2e.key}: {one_line(e2e.detail, 400)}", max(width - 4, 40))
             text += [f"    {_paint(line, _COLORS[FLAKY], color)}" for line in lines]
     return text
-
-
-def _badge(summary: RunSummary, cell: Cell) -> str:
-    return FLAKY if summary.is_flaky(cell) else summary.cell_status(cell)
 
 
 def _reports(out: Path) -> list[str]:

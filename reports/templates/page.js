@@ -52,6 +52,7 @@
     return element;
   };
   const css = (status) => (status === "n/a" ? "na" : status);
+  const word = ({ status, flaky }) => (flaky && status === "success" ? "flaky" : status);
   const badge = (status, href) =>
     h(href ? "a" : "span", { class: "badge " + css(status), href }, status);
   const web = (url) => (/^https?:\/\//.test(url || "") ? url : null);
@@ -127,7 +128,7 @@
       h("tbody", {}, known.map(([key, stage]) => [
         h("tr", {},
           h("th", { scope: "row" }, key.split(" ")[0]),
-          h("td", {}, badge(stage.status)),
+          h("td", {}, badge(word(stage))),
           h("td", { class: "number" }, stage.cached ? "cached" : stage.seconds != null ? clock(stage.seconds) : ""),
           h("td", { class: "track" }, stage.started ? place(stage) : ""),
           h("td", {}, stage.log ? link(file(stage.log), "log") : "")),
@@ -145,7 +146,7 @@
   const deployments = (matches, name) => {
     const cells = Object.entries(data().cells).filter(([, cell]) => matches(cell));
     return h("ul", { class: "plain across" }, cells.map(([id, cell]) =>
-      h("li", {}, name(cell), badge(cell.status, "#" + new URLSearchParams({ cell: id })))));
+      h("li", {}, name(cell), badge(word(cell), "#" + new URLSearchParams({ cell: id })))));
   };
   const part = (title, ...content) => (content.flat().some(Boolean) ? [h("h3", {}, title), ...content] : "");
 
@@ -161,7 +162,7 @@
       const checks = cell.checks;
       const counts = checks?.counts;
       return {
-        title: [`${titled(build.project)} ${build.ref.name} on ${data().clouds[cluster.cloud] || cluster.cloud}`, badge(cell.status)],
+        title: [`${titled(build.project)} ${build.ref.name} on ${data().clouds[cluster.cloud] || cluster.cloud}`, badge(word(cell))],
         body: [
           keys.map(problem),
           pairs([
@@ -250,7 +251,7 @@
   const MOST = 400;
   const table = $("matrix");
   const columns = [...table.tHead.rows[0].cells].map((cell) => cell.dataset.sort);
-  const SEVERITY = ["failed", "cancelled", "running", "na", "success"];
+  const SEVERITY = ["failed", "cancelled", "running", "na", "flaky", "success"];
   const statusOf = (badge) => (badge ? badge.className.slice(6) : ""); // "badge failed"
 
   let relation = null;

@@ -56,6 +56,18 @@ def test_only_the_products_fault_is_called_failed(tmp_path: Path, name: str, sta
     assert written(sample(), tmp_path)[name]["status"] == status
 
 
+def test_a_flaky_cell_passed_and_says_so(tmp_path: Path) -> None:
+    detail = "9 checks passed (flaky at attempt 2; before: 1 of 9 checks failed)"
+    e2e = StageResult("e2e", "coredns-stable-local", Status.SUCCESS, started=1.0, attempts=2, flaky=True, detail=detail)
+    found = written(one_cell(e2e=e2e), tmp_path)["test_e2e[coredns-stable-local]"]
+    assert found["status"] == "passed"
+    assert found["statusDetails"]["flaky"] is True
+    assert detail in found["statusDetails"]["message"]
+    assert {"name": "tag", "value": "flaky"} in found["labels"]
+    green = written(one_cell(), tmp_path)["test_e2e[coredns-stable-local]"]
+    assert "flaky" not in str(green)
+
+
 def test_a_cells_stages_are_its_steps(tmp_path: Path) -> None:
     failed = written(sample(), tmp_path)["test_e2e[coredns-head-azure]"]
     assert [(step["name"], step["status"]) for step in failed["steps"]] == [

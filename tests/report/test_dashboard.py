@@ -193,3 +193,16 @@ def luminance(colour: str) -> float:
 def test_contrast_is_at_least_aa(text: str, ground: str, scheme: int) -> None:
     lighter, darker = sorted((luminance(COLOURS[name][scheme]) for name in (text, ground)), reverse=True)
     assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+def test_a_flaky_cell_is_no_plain_success(tmp_path: Path) -> None:
+    detail = "9 checks passed (flaky at attempt 2; before: 1 of 9 checks failed)"
+    e2e = StageResult("e2e", "coredns-stable-local", Status.SUCCESS, started=1.0, attempts=2, flaky=True, detail=detail)
+    found = page(one_cell(e2e=e2e), tmp_path)
+    assert found.badges["#cell=coredns-stable-local"] == ["flaky"]
+    [link] = [attributes for _, attributes in found.elements if attributes.get("class") == "badge flaky"]
+    assert detail in link["title"]
+    chips = {attributes["data-status"] for _, attributes in found.elements if "data-status" in attributes}
+    assert chips == {"flaky"}
+    assert found.data["cells"]["coredns-stable-local"]["flaky"] is True
+    assert found.data["stages"]["e2e coredns-stable-local"]["flaky"] is True

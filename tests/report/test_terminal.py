@@ -57,6 +57,17 @@ def test_below_a_failed_cell_is_why_where_and_how_to_repeat(tmp_path: Path, monk
     ]
 
 
+def test_a_flaky_cell_is_never_silent(tmp_path: Path) -> None:
+    detail = "9 checks passed (flaky at attempt 2; before: 2 of 9 checks failed)"
+    e2e = stage("e2e", "coredns-stable-local", Status.SUCCESS, attempts=2, flaky=True, detail=detail)
+    assert terminal.table(one_cell(e2e=e2e), tmp_path, color=False, width=120).splitlines()[1:] == [
+        "CoreDNS  stable v1.14.7  success    flaky",
+        f"    e2e coredns-stable-local: {detail}",
+        "",
+        "1 flaky cell: red at first, and green when the e2e was run again",
+    ]
+
+
 def test_a_stage_that_many_cells_share_is_explained_once(tmp_path: Path) -> None:
     text = terminal.table(finished(sample()), tmp_path, color=False, width=200)
     assert text.count("provision packet (infrastructure): terraform apply") == 1
@@ -155,3 +166,16 @@ def test_control_characters_of_a_program_do_not_reach_the_screen(screen: Screen)
 )
 def test_clock(seconds: float, text: str) -> None:
     assert terminal.clock(seconds) == text
+
+
+def test_another_attempt_is_said_at_once(screen: Screen) -> None:
+    first = stage("provision", "local", Status.RUNNING)
+    screen.live.update([first], STARTED + 2)
+    assert len(screen.take()) == 1
+    screen.live.update([replace(first, attempts=2, detail="attempt 2 of 3 in 9 s: quota exceeded")], STARTED + 3)
+    [line] = screen.take()
+    assert line.endswith("running      0:03  attempt 2 of 3 in 9 s: quota exceeded")
+    screen.live.update([replace(first, attempts=2, detail="terraform apply")], STARTED + 4)
+    assert screen.take() == []
+    screen.live.update([stage("e2e", "a", Status.SUCCESS, attempts=2, flaky=True, seconds=5, detail="")], STARTED + 9)
+    assert screen.take() == ["  e2e        a  flaky        0:05"]
