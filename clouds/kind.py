@@ -61,6 +61,11 @@ class KindCloud(Cloud):
         _kind(request, "delete", "cluster", "--name", request.name, "--kubeconfig", str(kubeconfig))
         kubeconfig.unlink(missing_ok=True)
 
+    def answers(self, cluster: Cluster) -> bool:
+        from pytest_crosscloud.provision import cluster as clusters
+
+        return clusters.answers(cluster)
+
     def console(self, request: ProvisionRequest, target: Path) -> None:
         _kind(request, "export", "logs", str(target / "console"), "--name", request.name, check=False)
 

@@ -375,6 +375,10 @@ class Cloud:
     def console(self, request: ProvisionRequest, target: Path) -> None:
         """Write the nodes' console output into the directory ``target`` as evidence (optional)."""
 
+    def answers(self, cluster: Cluster) -> bool:
+        """Whether a cluster that an earlier run left can still be used (optional). ``--resume`` asks before it does."""
+        return True
+
     def owned(self, run: str) -> list[str]:
         """Names of the resources on this cloud that carry the run's tag, also without local state (optional)."""
         return []

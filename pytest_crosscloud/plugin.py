@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         nargs="?",
         const="2h",
         metavar="TIME",
-        help="keep clusters with a failed cell for TIME (30m, 2h; default 2h) instead of destroying them",
+        help="keep clusters with a failed or cut-off cell for TIME (30m, 2h; default 2h) instead of destroying them",
     )
     group.addoption(
         "--flaky-reruns", default="0", metavar="N", help="run a red e2e again, up to N times; one that passes is flaky"
@@ -53,6 +53,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         metavar="N",
         help="at most N clusters at a time; clouds.<id>.max_clusters in cross-cloud.yml says it for one cloud",
+    )
+    group.addoption(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="RUN",
+        help="go on with a run that was cut off (default: the newest): what it has finished is taken over, on clusters "
+        "that still live; without --clouds and --projects, with its selection",
     )
     group.addoption("--crosscloud-out", metavar="DIR", help="where reports go (default: reports/out in the rootdir)")
     group.addoption("--registry", metavar="HOST", help="push images to this registry; default: one for the run")
@@ -69,7 +77,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 def _selected(config: pytest.Config) -> bool:
     """Whether the command line selects a matrix. Without it we only explain ourselves in skips."""
     options = config.known_args_namespace
-    return options.clouds is not None or options.projects is not None
+    return options.clouds is not None or options.projects is not None or options.resume is not None
 
 
 def _get_session(config: pytest.Config) -> Session:
@@ -214,7 +222,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     from .run.scheduler import order
     from .run.targets import place
 
+    session = _get_session(config)
+    if left_out := session.leave_out(items):
+        config.hook.pytest_deselected(items=left_out)
     for item in items:
         place(item, _TARGET)
-    session = _get_session(config)
     items[:] = order(items, session.limits, session.durations())

@@ -84,6 +84,13 @@ class SimulatedCloud(Cloud):
         # By its tag, for its id is known only to who lives to hear of it.
         self._delete({"crosscloud-cluster": request.name})
 
+    def answers(self, cluster: Cluster) -> bool:
+        try:
+            _ask(cluster)
+        except StageError:
+            return False
+        return True
+
     def owned(self, run: str) -> list[str]:
         return [cluster["name"] for cluster in self._client.list(self.name, {"crosscloud-run": run})]
 

@@ -71,8 +71,7 @@ def _write(store: Store, run: RunRecord, args: argparse.Namespace) -> int:
     usual = Path(run.record["settings"]["out"])
     out: Path = args.out or usual
     with _held(run, out, usual):
-        if out.resolve() != usual.resolve() and output.reporter(usual) == run.id:
-            output.copy_logs(usual, out)
+        output.copy_logs(usual, out, of=run.id)
         junit: Path = args.junit or out / "junit.xml"
         written = report.write_all(summary, out, junit)
     color = sys.stdout.isatty()

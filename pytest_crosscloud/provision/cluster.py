@@ -16,12 +16,15 @@ from urllib.parse import urlsplit
 import yaml
 
 from ..errors import DeadlineExceeded, StageError
-from ..model import ErrorClass
+from ..model import Cluster, ErrorClass
 from ..redact import add_kubeconfig
 from ..stage import StageContext
 
 #: Printed by a node's bootstrap (terraform/modules/kubeadm) when it gives up.
 FAILED_MARK = "FAILED while"
+
+#: Seconds for an API server to answer whether it is still there.
+_ANSWER = 10.0
 
 #: Seconds between two looks at the nodes, and at their consoles.
 INTERVAL, CONSOLE_INTERVAL = 0.1, 2.0
@@ -224,3 +227,16 @@ def _resolved(kubeconfig: Path) -> tuple[ssl.SSLContext, dict[str, str]]:
         tls.load_cert_chain(configuration.cert_file, configuration.key_file)
     token = configuration.get_api_key_with_prefix("authorization")
     return tls, {"Authorization": token} if token else {}
+
+
+def answers(cluster: Cluster) -> bool:
+    """Whether the cluster's API server answers, and its nodes are as many as there were, and Ready."""
+    try:
+        api = Api(Path(cluster.kubeconfig))
+        try:
+            nodes = api.get("/api/v1/nodes", _ANSWER)["items"]
+        finally:
+            api.close()
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return False
+    return len(nodes) >= len(cluster.nodes) and all(map(is_ready, nodes))

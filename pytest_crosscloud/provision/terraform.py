@@ -198,6 +198,11 @@ class TerraformCloud(Cloud):
         """
         return dict(request.variables)
 
+    def answers(self, cluster: Cluster) -> bool:
+        from .cluster import answers
+
+        return answers(cluster)
+
     def console_texts(self, request: ProvisionRequest) -> dict[str, str]:
         """The nodes' console output by node, as far as this cloud shows it (optional)."""
         return {}

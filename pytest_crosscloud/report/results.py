@@ -42,6 +42,7 @@ def document(summary: RunSummary, out: Path) -> dict[str, Any]:
             "written": timestamp(time.time()),
             "seconds": None if summary.finished is None else round(summary.finished - summary.started, 3),
             "command": redact(summary.command),
+            "resumes": summary.resumes,
             "counts": {status.value: counts[status] for status in Status},
             "flaky": sum(map(summary.is_flaky, summary.cells)),
         },

@@ -40,6 +40,8 @@ class Settings:
     registry: str = ""  #: host[:port] that images go to
     keep_failed: float | None = None  #: seconds that clusters with a failed cell are kept
     junit: str = ""  #: where ``--junitxml`` goes: if pytest is killed, the reaper writes it
+    selection: Mapping[str, object] = field(default_factory=dict)  #: ``selection.read``: for a run that goes on with it
+    resumes: str = ""  #: id of the run that this one goes on with
     flaky_reruns: int = 0  #: how often a red e2e is run again
     max_clusters: int | None = None  #: how many clusters of the run may be there at a time
     plugins: Mapping[str, object] = field(default_factory=dict)  #: what plugins.load needs to find the same ones

@@ -19,21 +19,22 @@ import pytest
 
 from .. import disk, report
 from ..errors import ConfigurationError, CrosscloudError
-from ..model import StageName, StageResult, Status
+from ..model import StageName, StageResult, Status, TestOutcome
 from ..redact import redact
 from ..report import terminal
 from ..stage import RUN_VARIABLE
-from . import context, preflight, reaper, refs, scheduler
+from . import context, preflight, reaper, refs, resume, scheduler, takeover
 from .graph import Graph
 from .outcomes import Recorder
-from .output import Output
+from .output import Output, copy_logs, reporter
 from .plan import Plan
 from .session import WORKER_INPUT
-from .store import Resource, StoreFull, open_store
+from .standing import Standing, standing
+from .store import Resource, RunRecord, StoreFull, open_store
 from .watcher import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from .context import Run
     from .session import Session
@@ -49,6 +50,8 @@ class Controller:
         self._watcher: Watcher | None = None
         self._graph: Graph | None = None
         self._output: Output | None = None
+        self._is_collected = False
+        self._let_go: Callable[[], None] = lambda: None
         self._problems: list[str] = []  # make the run fail
         self._notes: list[str] = []
 
@@ -67,6 +70,8 @@ class Controller:
 
     def _start(self, config: pytest.Config) -> None:
         this = self._session
+        if this.old and this.old.is_complete:
+            pytest.exit(f"nothing is left to do of run {this.old.run.id}", returncode=pytest.ExitCode.OK)
         # All that may be wrong with what was asked for comes before anything is made, or removed.
         _preflight(this)
         if this.limits and not scheduler.replaces_default(config):
@@ -75,16 +80,21 @@ class Controller:
                 "for a cluster that another one's tests hold",
                 remedy="leave out --dist",
             )
-        kubernetes = refs.resolve_kubernetes(this.config, this.matrix)
-        resolved = refs.resolve(this.config, this.matrix)
-        self._output = Output(Path(this.settings.out), given=bool(config.getoption("--crosscloud-out")))
-        self._output.clear()
         store = open_store()
         plan = Plan.of(this.config, this.matrix)
+        finished = resume.Finished(store, this.old.run, plan) if this.old else None
+        kubernetes = refs.resolve_kubernetes(this.config, this.matrix, finished.kubernetes() if finished else {})
+        resolved = refs.resolve(this.config, this.matrix, finished.refs() if finished else {})
+        out = Path(this.settings.out)
+        self._output = Output(out, given=bool(config.getoption("--crosscloud-out")))
+        if reporter(out) != this.settings.resumes or not this.old:
+            self._output.clear()
         run_id = context.create(store, this.settings, plan, resolved.refs, kubernetes)
         # Workers inherit it, and so do their children: the reaper finds all of them by it.
         os.environ[RUN_VARIABLE] = run_id
         self._run = run = this.open(run_id)
+        # Before there is a reaper: it has those runs ended that nobody owns.
+        taken = self._take_over(run, this.old.run, finished) if this.old and finished else 0
         self._reaper = reaper.start(store, run_id)
         self._start_registry(run)
         for target, failure in resolved.failures.items():
@@ -94,18 +104,35 @@ class Controller:
         config.pluginmanager.register(Recorder(run), "crosscloud-recorder")
         plugin = scheduler.ControllerPlugin(run.directory, run.limits, this.durations())
         config.pluginmanager.register(plugin, "crosscloud-scheduler")
-        reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
-        if reporter and config.get_verbosity() <= 0:
+        shown: Any = config.pluginmanager.get_plugin("terminalreporter")
+        if shown and config.get_verbosity() <= 0:
             # Whole lines about stages, instead of file names, dots and percentages between them.
-            reporter.showfspath = False
-            reporter._show_progress_info = False
+            shown.showfspath = False
+            shown._show_progress_info = False
         self._watcher = Watcher(
             run,
             this.terminal,
-            color=bool(reporter and reporter.hasmarkup),
-            begun=lambda: reporter._tw._current_line if reporter else "",
+            color=bool(shown and shown.hasmarkup),
+            begun=lambda: shown._tw._current_line if shown else "",
+            after=taken,
         )
+        if finished:
+            done = len(finished.stages)
+            self._watcher.write_line(f"going on with run {this.settings.resumes}: {done} of its stages are done")
         self._watcher.start()
+
+    def _take_over(self, run: Run, old: RunRecord, finished: resume.Finished) -> int:
+        """What is needed from the start of the run that this one goes on with.
+
+        :returns: the sequence number of the last result that was taken over.
+        """
+        if standing(run.store, old) == Standing.ORPHANED:
+            self._let_go = takeover.spare(run.store, old.id)
+        if not run.settings.registry and (host := takeover.registry(run.store, old, run.id)):
+            run.set_registry(host)
+        resume.write_finished(run.directory, finished.tests)
+        copy_logs(Path(old.record["settings"]["out"]), run.out, of=old.id)
+        return run.store.inherit(run.id, old.id, finished.stages, ())
 
     def _start_registry(self, run: Run) -> None:
         if run.settings.registry or not self._session.matrix.builds:
@@ -127,8 +154,26 @@ class Controller:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        if self._run and session.items:
+        if not self._run:
+            return
+        if session.items:
             self._graph = Graph.of(session.items)
+            self._graph.write(self._run.directory)  # for a run that goes on with this one
+        self._collected(self._run, len(session.items))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        if self._run:
+            self._collected(self._run, len(ids))
+
+    def _collected(self, run: Run, count: int) -> None:
+        """It is known how many tests are to run, and which are finished; each worker says so."""
+        if self._is_collected:
+            return
+        self._is_collected = True
+        if run.settings.resumes:
+            run.store.inherit(run.id, run.settings.resumes, (), resume.left_out(run.directory))
+        run.note(collected=count)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         # A worker that crashed reports its item once, with this phase and without a logfinish.
@@ -181,6 +226,7 @@ class Controller:
                     run.store.record(run.id, replace(result, status=Status.CANCELLED, seconds=seconds))
             for cluster in self._session.matrix.clusters:
                 release_cluster(run, cluster.id)
+            self._let_go()
             run.note(exit=int(session.exitstatus))
             run.store.finish_run(run.id)
         except StoreFull as error:  # the reaper destroys all the same
@@ -198,6 +244,11 @@ class Controller:
             self._output.release()
         # Nothing is green that did not run, whatever the tests made of it.
         red = any(result.status != Status.SUCCESS for result in run.store.results(run.id).values())
+        if run.settings.resumes:
+            taken = [test for test in run.store.tests(run.id) if test.resumed_from]
+            red = red or any(test.outcome == TestOutcome.FAILED for test in taken)
+            if taken and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+                session.exitstatus = pytest.ExitCode.OK
         if session.exitstatus == pytest.ExitCode.OK and (red or self._problems):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -229,6 +280,8 @@ class Controller:
         terminalreporter.write(
             terminal.table(self._run.summary(), self._run.out, color=terminalreporter.hasmarkup, width=width)
         )
+        for line in resume.tell(self._run.store.tests(self._run.id), self._run.settings.resumes):
+            terminalreporter.write_line(line)
         for line in _kept(self._run):
             terminalreporter.write_line(line, yellow=True)
         for problem in (*self._session.config.problems, *self._notes, *self._problems):
@@ -257,7 +310,7 @@ def release_cluster(run: Run, target: str) -> None:
     for resource in run.store.resources(run.id):
         if resource.kind == "cluster" and resource.spec["target"] == target and resource.state in ("intended", "live"):
             keep = run.settings.keep_failed
-            if keep is not None and _has_failure(run, target):
+            if keep is not None and _is_cut_off_or_failed(run, target):
                 _keep(run, resource, time.time() + keep)
             else:
                 run.store.set_resource(run.id, resource.kind, resource.name, "released")
@@ -270,10 +323,11 @@ def _keep(run: Run, cluster: Resource, expires: float) -> None:
         run.store.set_resource(run.id, resource.kind, resource.name, "kept", expires=expires)
 
 
-def _has_failure(run: Run, cluster: str) -> bool:
+def _is_cut_off_or_failed(run: Run, cluster: str) -> bool:
     targets = {cluster, *(cell.id for cell in run.matrix.cells if cell.cluster.id == cluster)}
     return any(
-        result.target in targets and result.status == Status.FAILED for result in run.store.results(run.id).values()
+        result.target in targets and result.status in (Status.FAILED, Status.CANCELLED)
+        for result in run.store.results(run.id).values()
     )
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .. import disk
+from .. import disk, paths
 from ..errors import CrosscloudError
 from ..redact import redact
 from ..stage import StageContext
@@ -62,7 +62,8 @@ def _cluster(resource: Resource, owner: Owner) -> None:
     request = provision_request(resource.spec, owner.plugins, owner.stage(resource))
     if not owner.plugins.hook.crosscloud_destroy(request=request):
         raise CrosscloudError("no plugin destroyed it")
-    if request.directory.is_relative_to(context.directory(owner.id)) and request.directory.exists():
+    # One that was taken over lies in the directory of the run that made it.
+    if request.directory.is_relative_to(paths.state("runs")) and request.directory.exists():
         shutil.rmtree(request.directory)  # its CA, tokens and kubeconfig live no longer than the cluster
 
 

@@ -58,8 +58,10 @@ def reporter(out: Path) -> str:
         return ""
 
 
-def copy_logs(source: Path, target: Path) -> None:
-    """Copy what stages left in ``source`` to ``target``: reports there lead to it."""
+def copy_logs(source: Path, target: Path, *, of: str) -> None:
+    """Copy what stages of the run ``of`` left in ``source`` to ``target``, if it is there: reports lead to it."""
+    if source.resolve() == target.resolve() or reporter(source) != of:
+        return
     for name in _LOGS:
         if (source / name).is_dir():
             shutil.copytree(source / name, target / name, dirs_exist_ok=True)

@@ -94,6 +94,7 @@ def summarize(store: Store, run: RunRecord, plan: Plan | None = None, *, killed:
         kubernetes={name: Ref.from_json(ref) for name, ref in record["kubernetes"].items()},
         results=store.results(run.id),
         tests=tuple(store.tests(run.id)),
+        resumes=record["settings"].get("resumes", ""),
     )
     return _cut_off(summary) if killed else summary
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 
 from ..declared import describe
 from ..errors import CrosscloudError
-from . import reaper
+from . import reaper, takeover
 from .destroy import Destruction, Owner, left
 from .leases import Lease
 from .processes import Process
@@ -52,6 +52,8 @@ def main(address: str, run: str, controller: str) -> None:
         teller.is_listening = _said_finish(connection)
         _log("the run is over" if teller.is_listening else "pytest is gone")
         spare = gone if teller.is_listening else None
+        if not spare and (seconds := record.record["settings"].get("keep_failed")):
+            takeover.keep(store, run, seconds)  # their cells were cut off
         with _reports(store, run) as write:
             reaper.destroy_run(store, run, teller.say, spare=spare, begun=destruction, on_settled=write)
     connection.close()

@@ -26,13 +26,14 @@ class Refs:
     failures: Mapping[str, Failure] = field(default_factory=dict)
 
 
-def resolve(config: Config, matrix: Matrix) -> Refs:
+def resolve(config: Config, matrix: Matrix, known: Mapping[str, Ref]) -> Refs:
     """Ask each project's build strategy.
 
+    :param known: by target id, those that need not be asked for.
     :raises ConfigurationError: a ref that was typed does not exist.
     """
     with ThreadPoolExecutor(_WORKERS) as pool:
-        answers = list(pool.map(lambda build: _ask(config, build), matrix.builds))
+        answers = list(pool.map(lambda build: known.get(build.id) or _ask(config, build), matrix.builds))
     refs: dict[str, Ref] = {}
     failures: dict[str, Failure] = {}
     wrong: list[str] = []
@@ -49,13 +50,17 @@ def resolve(config: Config, matrix: Matrix) -> Refs:
     return Refs(refs, failures)
 
 
-def resolve_kubernetes(config: Config, matrix: Matrix) -> dict[str, Ref]:
+def resolve_kubernetes(config: Config, matrix: Matrix, known: Mapping[str, Ref]) -> dict[str, Ref]:
     """The Kubernetes versions of the clusters, by the name asked for.
 
+    :param known: those that need not be asked for.
     :raises ConfigurationError: there is no such version, or it cannot be found out.
     """
     try:
-        return {name: config.resolve_kubernetes(name) for name in {c.kubernetes: None for c in matrix.clusters}}
+        return {
+            name: known.get(name) or config.resolve_kubernetes(name)
+            for name in {c.kubernetes: None for c in matrix.clusters}
+        }
     except StageError as error:
         raise ConfigurationError(error.message, remedy=error.remedy) from None
 

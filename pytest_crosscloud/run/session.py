@@ -12,7 +12,7 @@ from .. import config as configuration
 from .. import matrix as matrices
 from .. import plugins
 from ..errors import ConfigurationError
-from . import context
+from . import context, resume, selection
 from .context import Run, Settings
 from .limits import limits_of
 from .stages import Engine
@@ -41,6 +41,7 @@ class Session:
         self.terminal = terminal
         option = pytest_config.getoption
         rootdir = pytest_config.rootpath
+        self.old = self._select()
         conftests = [
             plugin
             for plugin in pytest_config.pluginmanager.get_plugins()
@@ -69,11 +70,33 @@ class Session:
             junit=str(pytest_config.invocation_params.dir / junit) if (junit := option("xmlpath", "")) else "",
             flaky_reruns=_count("--flaky-reruns", option("--flaky-reruns")),
             max_clusters=option("--max-clusters"),
+            selection=selection.read(pytest_config),
+            resumes=self.old.run.id if self.old else "",
             plugins=self.plugins.sources(),
         )
         #: How many clusters may be there at a time.
         self.limits = limits_of(self.config, self.matrix, self.settings.max_clusters)
         self.run: Run | None = None
+
+    def _select(self) -> resume.Old | None:
+        """With ``--resume``: the run to go on with, in the controller, and its selection, unless there is one."""
+        config = self.pytest_config
+        wanted = config.getoption("--resume")
+        if wanted is None:
+            return None
+        store = open_store()
+        try:
+            if (workerinput := getattr(config, "workerinput", None)) is not None:
+                run = store.run(workerinput.get(WORKER_INPUT, ""))
+                selection.apply(config, run.record["settings"]["selection"] if run else {})
+                return None
+            given = selection.is_given(config)
+            old = resume.find(store, wanted, selection.read(config) if given else None, config.rootpath)
+            if not given:
+                selection.apply(config, old.run.record["settings"]["selection"])
+            return old
+        finally:
+            store.close()
 
     def register(self) -> None:
         """Take part: as a worker of the run that the controller made, or as its controller."""
@@ -100,6 +123,10 @@ class Session:
         """Open the run ``run`` in this process."""
         self.run = context.open_run(open_store(), run, self.plugins, self.config, self.matrix)
         return self.run
+
+    def leave_out(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """Take out of ``items`` what the run need not run again; return that."""
+        return resume.leave_out(items, self.run.directory) if self.run and self.run.settings.resumes else []
 
     @cached_property
     def engine(self) -> Engine:

@@ -8,7 +8,7 @@ import sqlite3
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -247,6 +247,23 @@ class SqliteStore:
             for nodeid, outcome, seconds, ended, message, bundled, resumed_from in rows
         ]
 
+    def inherit(self, run: str, old: str, stages: Iterable[tuple[str, str]], tests: Iterable[str]) -> int:
+        with self.transaction() as db:
+            db.executemany(
+                "INSERT INTO stages (run, stage, target, result) SELECT ?1, stage, target, json_set(result,"
+                " '$.resumed_from', coalesce(nullif(json_extract(result, '$.resumed_from'), ''), ?2))"
+                " FROM stages WHERE run = ?2 AND stage = ?3 AND target = ?4",
+                ((run, old, *stage) for stage in stages),
+            )
+            db.executemany(
+                "INSERT OR IGNORE INTO tests (run, nodeid, outcome, seconds, ended, message, bundled, resumed_from)"
+                " SELECT ?1, nodeid, outcome, seconds, ended, message, bundled, coalesce(nullif(resumed_from, ''), ?2)"
+                " FROM tests WHERE run = ?2 AND nodeid = ?3",
+                ((run, old, test) for test in tests),
+            )
+            (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM stages WHERE run = ?", (run,)).fetchone()
+        return int(last)
+
     # -- resources ------------------------------------------------------------------------------------------
 
     def put_resource(self, resource: Resource) -> None:
@@ -264,6 +281,14 @@ class SqliteStore:
             "UPDATE resources SET state = ?, error = ?, expires = ? WHERE run = ? AND kind = ? AND name = ?",
             (state, error, expires, run, kind, name),
         )
+
+    def move_resource(self, resource: Resource, run: str) -> bool:
+        moved = self._db.execute(
+            "UPDATE resources SET run = ?, state = 'live', expires = NULL"
+            " WHERE run = ? AND kind = ? AND name = ? AND state = ?",
+            (run, resource.run, resource.kind, resource.name, resource.state),
+        )
+        return moved.rowcount == 1
 
     def resources(self, run: str | None = None) -> list[Resource]:
         rows = self._db.execute(

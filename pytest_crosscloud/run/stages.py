@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +39,7 @@ from ..stage import StageContext
 from . import slots
 from .making import Make, Making, Outcome, Target, Undo, note
 from .store import Resource
+from .takeover import Inherited
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
@@ -46,6 +47,10 @@ if TYPE_CHECKING:
 
 #: Seconds for the console output of a cluster that did not come up.
 _CONSOLE = 30.0
+
+
+#: What a result of the run that this one goes on with is worth here; None: nothing.
+Inherit = Callable[[StageResult], StageResult | None]
 
 
 class StageFailed(CrosscloudError):
@@ -74,6 +79,7 @@ class Engine:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._hook = run.plugins.hook
+        self._inherited = Inherited(run)
 
     # -- the four stages --------------------------------------------------------------------------------------
 
@@ -97,7 +103,10 @@ class Engine:
                 f"{pin.image.split('/')[-1]}@{pin.digest[:15]}…" for pin in artifacts.pins
             )
 
-        return Artifacts.from_json(self._once(StageName.BUILD, target, f"builds/{target.id}", make).data)
+        inherit = self._inherited.build
+        return Artifacts.from_json(
+            self._once(StageName.BUILD, target, f"builds/{target.id}", make, inherit=inherit).data
+        )
 
     def cluster(self, target: ClusterTarget) -> Cluster:
         """Provision, or the cluster that this run has provisioned already.
@@ -125,7 +134,10 @@ class Engine:
                 stage.progress("removing what is half made")
                 self._hook.crosscloud_destroy(request=request)
 
-        return Cluster.from_json(self._once(StageName.PROVISION, target, f"clusters/{target.id}", make, undo).data)
+        inherit = self._inherited.cluster
+        return Cluster.from_json(
+            self._once(StageName.PROVISION, target, f"clusters/{target.id}", make, undo, inherit=inherit).data
+        )
 
     def release(self, cell: Cell) -> Release:
         """Deploy, or the release that this run has deployed already.
@@ -149,11 +161,17 @@ class Engine:
                 # The cluster stays, so what we put into it must go by itself.
                 spec = {"kubeconfig": cluster.kubeconfig, "namespace": request.namespace, "release": request.release}
                 self.run.store.put_resource(Resource(self.run.id, "release", request.namespace, "intended", spec))
+            if self.run.settings.resumes:
+                namespace = self.namespace(cell, self.run.settings.resumes)
+                self._inherited.clear(cell, cluster, namespace, request.release, stage)
             with _evidence(cluster, request.namespace, request.release, stage):
                 release: Release = self._hook.crosscloud_deploy(request=request)
             return release.to_json(), f"{release.name} in {release.namespace}, chart {release.chart}"
 
-        return Release.from_json(self._once(StageName.DEPLOY, cell, f"cells/{cell.id}", make).data)
+        def inherit(result: StageResult) -> StageResult | None:
+            return self._inherited.release(result, cell)
+
+        return Release.from_json(self._once(StageName.DEPLOY, cell, f"cells/{cell.id}", make, inherit=inherit).data)
 
     def e2e(self, cell: Cell) -> E2EResult:
         """Run the project's e2e container on the cell's release, or say how it ended in this run.
@@ -190,10 +208,17 @@ class Engine:
     # -- once per run -----------------------------------------------------------------------------------------
 
     def _once(
-        self, stage: StageName, target: Target, folder: str, make: Make, undo: Undo = lambda stage: None
+        self,
+        stage: StageName,
+        target: Target,
+        folder: str,
+        make: Make,
+        undo: Undo = lambda stage: None,
+        inherit: Inherit = lambda result: result,
     ) -> StageResult:
         """The stage's result: made here if nobody has, otherwise awaited.
 
+        :param inherit: what a success of the run that this one goes on with is here; None: it is to be made again.
         :raises StageFailed: it failed, here or elsewhere.
         """
         from filelock import FileLock
@@ -203,6 +228,8 @@ class Engine:
         # The system frees the lock of a process that is killed, so a dead worker blocks nobody.
         with FileLock(locks / stage_key(stage, target.id).replace(" ", "-")):
             result = self.run.store.result(self.run.id, stage, target.id)
+            if result and result.resumed_from and result.status == Status.SUCCESS:
+                result = inherit(result)
             if result is None or result.status == Status.RUNNING:
                 # Running, and the lock is free: the worker that made it died.
                 result = Making(self.run, stage, target, folder, result).make(make, undo)
@@ -236,9 +263,9 @@ class Engine:
 
     # -- names and requests -----------------------------------------------------------------------------------
 
-    def namespace(self, cell: Cell) -> str:
+    def namespace(self, cell: Cell, run: str = "") -> str:
         """The cell's own namespace; it carries the run's id, so that cells and runs never share one."""
-        return _label(f"{cell.build.id}-{self.run.id}")
+        return _label(f"{cell.build.id}-{run or self.run.id}")
 
     def provision_request(self, target: ClusterTarget, stage: StageContext) -> ProvisionRequest:
         """What the cloud is given for this target."""

@@ -5,7 +5,7 @@ What a store is; ``sqlite`` is the one there is: a database per user and host, s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -134,6 +134,14 @@ class Store(Protocol):
     def tests(self, run: str) -> list[TestResult]:
         """Of the run, in the order in which they were recorded."""
 
+    def inherit(self, run: str, old: str, stages: Iterable[tuple[str, str]], tests: Iterable[str]) -> int:
+        """Copy results of the run ``old``, with the id of the run that made them.
+
+        :param stages: names of stages with their targets.
+        :param tests: node ids.
+        :returns: the sequence number of the last change of a stage.
+        """
+
     def put_resource(self, resource: Resource) -> None:
         """Write a resource; to be called with state ``intended`` before anything is created."""
 
@@ -141,6 +149,9 @@ class Store(Protocol):
         self, run: str, kind: str, name: str, state: str, error: str = "", expires: float | None = None
     ) -> None:
         """Change a resource's state."""
+
+    def move_resource(self, resource: Resource, run: str) -> bool:
+        """Make a resource the property of another run, where it is live. False: it is not as ``resource`` says."""
 
     def resources(self, run: str | None = None) -> list[Resource]:
         """Of one run, or of all, in the order in which they were recorded."""

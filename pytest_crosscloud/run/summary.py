@@ -47,6 +47,7 @@ class RunSummary:
     kubernetes: Mapping[str, Ref] = field(default_factory=dict)  #: by the name asked for
     results: Mapping[str, StageResult] = field(default_factory=dict)  #: by stage key
     tests: tuple[TestResult, ...] = ()
+    resumes: str = ""  #: id of the run that this one went on with
     killed: bool = False  #: its pytest was killed; what it had not done by then is cancelled
 
     def stages(self, cell: Cell) -> dict[StageName, StageResult]:

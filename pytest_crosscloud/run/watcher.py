@@ -24,9 +24,10 @@ _WRITE = 2.0
 class Watcher(threading.Thread):
     """:param terminal: file descriptor to print on, past pytest's capture.
     :param begun: the line that pytest has begun there and not ended, if it has.
+    :param after: sequence number of the last change that happened in another run, and is not to be shown.
     """
 
-    def __init__(self, run: Run, terminal: int, *, color: bool, begun: Callable[[], str] = str) -> None:
+    def __init__(self, run: Run, terminal: int, *, color: bool, begun: Callable[[], str] = str, after: int = 0) -> None:
         super().__init__(name="crosscloud-watcher", daemon=True)
         self._run = run
         self._terminal = terminal
@@ -35,7 +36,7 @@ class Watcher(threading.Thread):
         self._live = Live(self.write_line, color=color)
         self._stopping = threading.Event()
         self._told: set[str] = set()
-        self._seen = 0
+        self._seen = after
         self._is_stale = False  # what is written says less than the store
         self._next_write = 0.0
 
