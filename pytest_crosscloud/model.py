@@ -330,6 +330,7 @@ class Cloud:
     variables: Mapping[str, Any] = field(default_factory=dict)  #: defaults, below cross-cloud.yml's
     is_default: bool = False  #: needs no account: projects that are named without a cloud are tried here
     provides_cluster: bool = True  #: False: the cluster is somebody else's (``existing``), nothing is destroyed
+    settles: float = 0.0  #: seconds after which what was asked for is there, if nobody lived to hear the answer
 
     @property
     def title(self) -> str:

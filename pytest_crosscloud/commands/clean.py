@@ -147,7 +147,7 @@ def _clean(store: Store, run: RunRecord, *, kept: bool, say: Callable[[str], Non
         time.sleep(0.1)
     with reaper.hold(store, lease):
         reaper.destroy_run(store, run.id, say, kept=kept)
-        return tagged.destroy(Owner(run).plugins.clouds.values(), run.id, say) if kept else []
+        return tagged.destroy(Owner(run, store).plugins.clouds.values(), run.id, say) if kept else []
 
 
 def _forget(store: Store) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from .. import disk, paths
 from ..errors import CrosscloudError
+from ..model import ProvisionRequest, StageName, Status
 from ..redact import redact
 from ..stage import StageContext
 from . import context, processes
@@ -32,8 +33,9 @@ _AT_ONCE = 8
 class Owner:
     """The run whose resources are destroyed: its plugins are loaded when the first destroyer asks for them."""
 
-    def __init__(self, record: RunRecord) -> None:
+    def __init__(self, record: RunRecord, store: Store) -> None:
         self.id = record.id
+        self._store = store
         self._record = record
         self._lock = threading.Lock()
         self._plugins: Plugins | None = None
@@ -46,6 +48,11 @@ class Owner:
 
                 self._plugins = load_sources(self._record.record["settings"]["plugins"])
             return self._plugins
+
+    def has_seen(self, cluster: Resource) -> bool:
+        """Whether the cluster was there and the run knew it. Of another it is not known what still comes of it."""
+        result = self._store.result(self.id, StageName.PROVISION, cluster.spec["target"])
+        return result is not None and result.status == Status.SUCCESS
 
     def stage(self, resource: Resource) -> StageContext:
         return StageContext(
@@ -60,11 +67,19 @@ def _cluster(resource: Resource, owner: Owner) -> None:
     from .stages import provision_request
 
     request = provision_request(resource.spec, owner.plugins, owner.stage(resource))
-    if not owner.plugins.hook.crosscloud_destroy(request=request):
-        raise CrosscloudError("no plugin destroyed it")
+    _destroy(request, owner)
+    if request.cloud.settles and not owner.has_seen(resource):
+        # Who asked for it may be dead, and the cloud still be at it: there was nothing to destroy, and will be.
+        time.sleep(request.cloud.settles)
+        _destroy(request, owner)
     # One that was taken over lies in the directory of the run that made it.
     if request.directory.is_relative_to(paths.state("runs")) and request.directory.exists():
         shutil.rmtree(request.directory)  # its CA, tokens and kubeconfig live no longer than the cluster
+
+
+def _destroy(request: ProvisionRequest, owner: Owner) -> None:
+    if not owner.plugins.hook.crosscloud_destroy(request=request):
+        raise CrosscloudError("no plugin destroyed it")
 
 
 def _release(resource: Resource, owner: Owner) -> None:

@@ -163,7 +163,7 @@ def destroy_run(
             with suppress(StoreFull):  # first of all, nothing may be left behind
                 store.record(run, replace(result, status=Status.CANCELLED, seconds=seconds))
     on_settled()
-    destruction = begun or Destruction(store, Owner(record), say)
+    destruction = begun or Destruction(store, Owner(record, store), say)
     for resource in left(store, run, kept=kept):
         destruction.add(resource)
     destruction.finish()

@@ -45,7 +45,7 @@ def main(address: str, run: str, controller: str) -> None:
     gone = Process.parse(controller)
     assert record and gone
     teller = _Teller(connection)
-    destruction = Destruction(store, Owner(record), teller.say)
+    destruction = Destruction(store, Owner(record, store), teller.say)
     with reaper.hold(store, lease):
         _adopt_others(store)
         _watch(store, run, connection, gone, destruction)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_crosscloud.model import StageName, StageResult, Status
 from pytest_crosscloud.run import context, processes
 from pytest_crosscloud.run.destroy import Destruction, Owner, left
 from pytest_crosscloud.run.processes import Process
@@ -19,7 +20,7 @@ def destroy(world: World, run: str, *resources: Resource, backoff: tuple[float, 
     record = world.store.run(run)
     assert record
     said: list[str] = []
-    destruction = Destruction(world.store, Owner(record), said.append, backoff)
+    destruction = Destruction(world.store, Owner(record, world.store), said.append, backoff)
     for resource in resources:
         destruction.add(resource)
     destruction.finish()
@@ -49,6 +50,23 @@ def test_while_it_is_tried_again_the_state_stays_and_says_why(world: World) -> N
     destroy(world, run, cluster)
     assert world.store.resources(run)[0].state == "destroyed"
     assert world.store.resources(run)[0].error == ""
+
+
+def test_what_still_comes_after_its_creators_death_is_destroyed(world: World) -> None:
+    """Its create had been sent; the cloud had not got to it when the reaper looked for the first time."""
+    plugin = world.root / "clouds" / "files.py"
+    late = '(late := ROOT / f"late-{request.name}").exists() and late.rename(ROOT / "exists" / request.name)'
+    text = plugin.read_text().replace('name="files"', 'name="files", settles=0.01')
+    plugin.write_text(text.replace("@hookimpl", f"        {late}\n\n@hookimpl"))
+    run = world.new_run()
+    (world.root / "late-coming").touch()
+    clusters = [world.create_cluster(run, name, state="released") for name in ("coming", "seen")]
+    world.store.record(run, StageResult(StageName.PROVISION, "seen", Status.SUCCESS))
+
+    destroy(world, run, *clusters)
+
+    assert world.clusters() == set()
+    assert (world.attempts("coming"), world.attempts("seen")) == (2, 1)
 
 
 def test_one_that_fails_does_not_hold_up_the_others(world: World) -> None:
