@@ -21,7 +21,7 @@ help:  ## this text
 	@echo "It shows reports/out/index.html at its end. Then choose for yourself:"
 	@echo "  make demo REFS=v1.14.7 PROJECTS=coredns    or, without make:"
 	@echo "  .venv/bin/pytest -n auto --clouds=local --projects=coredns --refs=stable,head"
-	@echo "  .venv/bin/crosscloud list | plan | setup | clean"
+	@echo "  .venv/bin/crosscloud list | plan | setup | repro | clean"
 
 demo: _root setup  ## set up all that is missing, then build, deploy and test CoreDNS on a local Kubernetes
 	$(VENV)/pytest -n auto --clouds=$(CLOUDS) --projects=$(PROJECTS) --refs=$(REFS)
@@ -58,5 +58,5 @@ lock:  ## resolve the dependencies anew, within what the lock files have
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 tests/moto.in --output-file tests/moto.lock
 
 clean:  ## remove what this checkout made; the cache stays (rm -r ~/.cache/crosscloud)
-	rm -rf .venv .venv.lock reports/out .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf .venv .venv.lock reports/out reports/repro .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -23,6 +23,7 @@ COMMANDS = (
     ("list", "listing", "show clouds and projects, and plugins that are broken"),
     ("plan", "plan", "show what a run would do, and touch nothing"),
     ("report", "report", "write a run's reports, however it ended"),
+    ("repro", "repro", "repeat a failed cell from the bundle that it left"),
     ("clean", "clean", "destroy what runs left behind"),
 )
 

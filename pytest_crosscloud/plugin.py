@@ -63,6 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "that still live; without --clouds and --projects, with its selection",
     )
     group.addoption("--crosscloud-out", metavar="DIR", help="where reports go (default: reports/out in the rootdir)")
+    group.addoption("--bundle", metavar="FILE", help="repeat the failed cell of a bundle, as crosscloud repro does")
     group.addoption("--registry", metavar="HOST", help="push images to this registry; default: one for the run")
 
 
@@ -77,7 +78,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 def _selected(config: pytest.Config) -> bool:
     """Whether the command line selects a matrix. Without it we only explain ourselves in skips."""
     options = config.known_args_namespace
-    return options.clouds is not None or options.projects is not None or options.resume is not None
+    return any(getattr(options, name) is not None for name in ("clouds", "projects", "resume", "bundle"))
 
 
 def _get_session(config: pytest.Config) -> Session:

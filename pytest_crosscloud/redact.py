@@ -6,7 +6,7 @@ import base64
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,35 @@ def _forms(value: str) -> Iterator[str]:
 def is_secret_name(name: str) -> bool:
     """Whether something of this name, a variable or a key, holds a secret."""
     return bool(_SECRET_NAME.search(name))
+
+
+def mask(value: Any) -> tuple[Any, list[str]]:
+    """``value``, as JSON or YAML have it, without secrets; and the paths at which it had one.
+
+    What is called like a secret is one: by its key, or as Kubernetes writes variables (``{name: …, value: …}``).
+    """
+    places: list[str] = []
+    return _masked(value, "", "", places), places
+
+
+def _masked(value: Any, key: str, at: str, places: list[str]) -> Any:
+    if isinstance(value, list | tuple):
+        return [_masked(item, key, f"{at}[{number}]", places) for number, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        named = str(value.get("name", ""))
+        return {
+            name: _masked(item, named if name == "value" else str(name), f"{at}.{name}".lstrip("."), places)
+            for name, item in value.items()
+        }
+    if value is None or isinstance(value, bool) or value in ("", PLACEHOLDER):
+        return value
+    # ``secretName`` and its like only refer to a secret.
+    secret = is_secret_name(key) and not key.endswith("Name")
+    text = PLACEHOLDER if secret else redact(str(value))
+    if not secret and text == str(value) and f"{key}: {value}" == redact(f"{key}: {value}"):
+        return value
+    places.append(at)
+    return text if text != str(value) else PLACEHOLDER
 
 
 def redact(text: str) -> str:

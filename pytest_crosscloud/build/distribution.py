@@ -6,6 +6,7 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 from __future__ import annotations
 
 import base64
+import hashlib
 import ipaddress
 import json
 import os
@@ -26,7 +27,7 @@ from ..lock import held
 from ..model import ErrorClass
 from ..redact import add_secret
 from ..stage import StageContext
-from .images import INDEX, MANIFEST, Layout
+from .images import INDEX, MANIFEST, Blob, Layout
 
 #: Seconds without an answer after which a registry counts as unreachable, unless a stage has less.
 TIMEOUT = 30.0
@@ -49,6 +50,10 @@ _PLAIN = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128", "198.18.0.0/
 
 class RegistryUnreachable(StageError):
     """Nothing answers there, or not as a registry does."""
+
+
+class ImageTooLarge(StageError):
+    """An image has more bytes than its caller takes."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,33 @@ class Repository:
             path = _next_page(response.headers.get("Link", ""))
         return tags
 
+    def pull(self, digest: str, directory: Path, stage: StageContext, *, limit: int) -> Layout:
+        """Fetch the image with this digest into ``directory``, as a layout of which every byte was checked.
+
+        :param limit: bytes that it may have.
+        :raises ImageTooLarge: it has more.
+        :raises StageError: it is an index of several images, or is not what its digest says; or as ``digest``.
+        """
+        stage.progress(f"pulling {self}@{digest}")
+        layout = Layout(directory)
+        path = layout.path(digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        response = self._request("GET", f"manifests/{digest}", {"Accept": _ACCEPT}, stage=stage)
+        assert response
+        path.write_bytes(response.body)
+        _check(path, digest)
+        media_type = response.headers["Content-Type"]
+        if "config" not in json.loads(response.body):
+            raise StageError(f"{self}@{digest} is an index of several images")
+        layout.write_index(Blob(media_type, digest, len(response.body)))
+        blobs = {blob.digest: blob.size for blob in layout.blobs()}
+        if sum(blobs.values()) > limit:
+            raise ImageTooLarge(f"{self}@{digest} has {sum(blobs.values()) >> 20} MiB")
+        for blob in blobs:
+            self._request("GET", f"blobs/{blob}", {}, stage=stage, into=layout.path(blob))
+            _check(layout.path(blob), blob)
+        return layout
+
     # -- writing ----------------------------------------------------------------------------------------------
 
     def push(self, layout: Layout, tag: str, stage: StageContext) -> str:
@@ -157,6 +189,7 @@ class Repository:
         *,
         stage: StageContext | None = None,
         body: Path | None = None,
+        into: Path | None = None,
         absent_ok: bool = False,
     ) -> _Response | None:
         """One request, asked again with a token when the registry wants one. None: 404, where that is an answer."""
@@ -164,12 +197,12 @@ class Repository:
         if self.url.startswith("https://") and not url.startswith("https://"):
             raise StageError(f"registry {self.host} is spoken to over TLS, and sends {method} elsewhere: {url}")
         authorization = _tokens.get((self.host, self.name), "")
-        response = _send(method, url, headers, authorization, body, stage)
+        response = _send(method, url, headers, authorization, body, stage, into)
         if response.status == 401:
             challenge = response.headers.get("WWW-Authenticate", "")
             authorization = _authorize(self, challenge, write=method not in ("GET", "HEAD"), stage=stage)
             _tokens[self.host, self.name] = authorization
-            response = _send(method, url, headers, authorization, body, stage)
+            response = _send(method, url, headers, authorization, body, stage, into)
         if response.status == 404 and absent_ok:
             return None
         if response.status in (401, 403):
@@ -189,6 +222,15 @@ class Repository:
                 f" {response.body[:300].decode(errors='replace')}"
             )
         return response
+
+
+def _check(path: Path, digest: str) -> None:
+    """:raises StageError: the file is not what its digest says."""
+    algorithm, _, expected = digest.partition(":")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, algorithm).hexdigest()
+    if found != expected:
+        raise StageError(f"the registry sent something else as {digest}: {algorithm}:{found}")
 
 
 @contextmanager
@@ -253,7 +295,9 @@ def _send(
     authorization: str,
     body: Path | None = None,
     stage: StageContext | None = None,
+    into: Path | None = None,
 ) -> _Response:
+    """Send ``body``; keep a success's answer in the file ``into``, if there is one."""
     request = urllib.request.Request(url, method=method, headers=dict(headers))  # noqa: S310 - base_url's schemes
     if authorization:
         request.add_unredirected_header("Authorization", authorization)
@@ -268,7 +312,14 @@ def _send(
                 request.add_header("Content-Length", str(size))
             timeout = min(TIMEOUT, stage.remaining()) if stage else TIMEOUT
             answer = stack.enter_context(opener.open(request, timeout=timeout))
-            return _Response(answer.url, answer.status, answer.headers, _body(answer, stage))
+            if into is None:
+                return _Response(answer.url, answer.status, answer.headers, _body(answer, stage))
+            with into.open("wb") as file:
+                while chunk := answer.read1():
+                    file.write(chunk)
+                    if stage:
+                        stage.remaining()
+            return _Response(answer.url, answer.status, answer.headers, b"")
     except urllib.error.HTTPError as error:
         with error:
             return _Response(url, error.code, error.headers, _body(error, stage))

@@ -79,6 +79,12 @@ class Layout:
         """The file of a blob."""
         return self.directory.joinpath("blobs", *digest.split(":", 1))
 
+    def write_index(self, manifest: Blob) -> None:
+        """Make it the layout of the image with this manifest; its blobs are there."""
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [manifest.descriptor()]}
+        (self.directory / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+        (self.directory / "index.json").write_text(json.dumps(index))
+
     def intact(self) -> bool:
         """Whether every blob is there in full: a copy that lost a file must be made again."""
         try:
@@ -131,9 +137,7 @@ def write(directory: Path, files: Sequence[File], config: ImageConfig) -> Layout
             "layers": [layer.descriptor()],
         },
     )
-    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [manifest.descriptor()]}
-    (directory / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    (directory / "index.json").write_text(json.dumps(index))
+    layout.write_index(manifest)
     return layout
 
 

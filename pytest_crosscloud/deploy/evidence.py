@@ -13,7 +13,7 @@ import yaml
 
 from ..kube import Api, ApiError
 from ..model import Cluster
-from ..redact import PLACEHOLDER, is_secret_name, redact
+from ..redact import PLACEHOLDER, mask, redact
 from ..stage import RUN_VARIABLE
 from ..toolchain.tools import tool
 from . import container_log, pods
@@ -199,27 +199,16 @@ def _event_line(event: dict[str, Any]) -> str:
 
 
 def _dump(objects: Any) -> str:
-    return yaml.safe_dump(_masked(objects), sort_keys=False, allow_unicode=True, width=120)
+    return yaml.safe_dump(mask(_plain(objects))[0], sort_keys=False, allow_unicode=True, width=120)
 
 
-def _masked(value: Any) -> Any:
-    """Without the data of Secrets, and without what has a secret's name: as a key, or as an environment variable."""
+def _plain(value: Any) -> Any:
+    """Without the data of Secrets, and without what nobody reads."""
     if isinstance(value, list):
-        return [_masked(item) for item in value]
+        return [_plain(item) for item in value]
     if not isinstance(value, dict):
         return value
     if value.get("kind") == "Secret":
         hidden = {key: dict.fromkeys(value[key] or (), PLACEHOLDER) for key in ("data", "stringData") if key in value}
         value = {**value, **hidden}
-    if isinstance(value.get("value"), str) and is_secret_name(str(value.get("name", ""))):
-        value = {**value, "value": PLACEHOLDER}
-    return {
-        key: PLACEHOLDER if isinstance(item, str) and _is_secret_key(str(key)) else _masked(item)
-        for key, item in value.items()
-        if key not in _NOISE
-    }
-
-
-def _is_secret_key(key: str) -> bool:
-    """``secretName`` and its like only refer to a secret."""
-    return is_secret_name(key) and not key.endswith("Name")
+    return {key: _plain(item) for key, item in value.items() if key not in _NOISE}

@@ -103,7 +103,8 @@ class _Cells:
         summary, out = self._summary, self._out
         stages = summary.stages(cell)
         build, provision, deploy, e2e = (stages[name] for name in StageName)
-        folders = dict.fromkeys(files.folder(files.relative(stage.log, out)) for stage in stages.values())
+        logs = (files.folder(files.relative(stage.log, out)) for stage in stages.values())
+        folders = dict.fromkeys((*logs, f"cells/{cell.id}"))  # its bundle, also where none of its own stages ran
         return {
             "id": cell.id,
             "project": cell.build.project,

@@ -287,6 +287,16 @@ class Controller:
         for problem in (*self._session.config.problems, *self._notes, *self._problems):
             terminalreporter.write_line(str(problem), yellow=True)
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """The last words of a repetition."""
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        if self._run and self._session.bundle and reporter:
+            from ..repro.verdict import verdict
+
+            for line in verdict(self._session.bundle, self._run.summary()):
+                reporter.write_line(line, bold=True)
+
 
 def _preflight(session: Session) -> None:
     """:raises ConfigurationError: there is no room for a run, or a cloud of the matrix cannot be used here."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..model import BuildTarget, Cell, ClusterTarget, Ref, StageResult, Status
+from ..repro import bundle
 from .store import RunRecord, Store
 from .summary import CloudInfo, ProjectInfo, RunSummary
 
@@ -32,15 +34,7 @@ class Plan:
     def of(cls, config: Config, matrix: Matrix) -> Self:
         return cls(
             projects=tuple(
-                ProjectInfo(
-                    name=project.name,
-                    display_name=project.title,
-                    sub_title=project.sub_title,
-                    project_url=project.project_url,
-                    repository_url=project.repository_url,
-                    logo_url=project.logo_url,
-                    cncf_relation=project.cncf_relation,
-                )
+                ProjectInfo.of(project)
                 for project in _named(config.projects, [cell.build.project for cell in matrix.cells])
             ),
             clouds=tuple(
@@ -87,6 +81,7 @@ def summarize(store: Store, run: RunRecord, plan: Plan | None = None, *, killed:
         finished=run.finished,
         command=str(record["command"]),
         options=tuple(record["settings"]["repeat"]),
+        bundles=_bundles(Path(record["settings"]["out"]), Path(record["settings"]["rootdir"])),
         projects=plan.projects,
         clouds=plan.clouds,
         cells=plan.cells,
@@ -120,6 +115,14 @@ def _ended(result: StageResult, finished: float) -> StageResult:
     if result.status != Status.RUNNING:
         return result
     return replace(result, status=Status.CANCELLED, seconds=max(0.0, finished - (result.started or finished)))
+
+
+def _bundles(out: Path, rootdir: Path) -> dict[str, str]:
+    """The bundles of failed cells, by cell id: from the rootdir, where somebody would type it."""
+    found = {path.parent.name: path for path in out.glob(f"cells/*/{bundle.FILE}")}
+    return {
+        cell: str(path.relative_to(rootdir) if path.is_relative_to(rootdir) else path) for cell, path in found.items()
+    }
 
 
 def _named(known: Mapping[str, _T], names: Iterable[str]) -> list[_T]:

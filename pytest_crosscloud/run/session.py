@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from ..matrix import Matrix
+    from ..repro.bundle import Bundle
+
 #: The key under which xdist hands the run's id to a worker.
 WORKER_INPUT = "crosscloud_run"
 
@@ -50,14 +53,8 @@ class Session:
         self.plugins = plugins.load(rootdir, conftests)
         given = option("--crosscloud-config")
         self.config = configuration.load(Path(given) if given else None, self.plugins, rootdir)
-        self.matrix = matrices.select(
-            self.config,
-            clouds=option("--clouds"),
-            projects=option("--projects"),
-            refs=option("--refs"),
-            kubernetes=option("--kubernetes"),
-            arch=option("--arch"),
-        )
+        self.bundle: Bundle | None = None
+        self.matrix = self._repeated(option("--bundle")) if option("--bundle") else self._asked_for()
         keep = option("--keep-failed")
         self.settings = Settings(
             rootdir=str(rootdir),
@@ -77,6 +74,38 @@ class Session:
         #: How many clusters may be there at a time.
         self.limits = limits_of(self.config, self.matrix, self.settings.max_clusters)
         self.run: Run | None = None
+        if self.bundle and self.bundle.path.resolve().is_relative_to(Path(self.settings.out).resolve()):
+            raise ConfigurationError(
+                f"the run would remove its bundle from {self.settings.out}",
+                remedy="report elsewhere: --crosscloud-out=DIR",
+            )
+
+    def _asked_for(self) -> Matrix:
+        option = self.pytest_config.getoption
+        return matrices.select(
+            self.config,
+            clouds=option("--clouds"),
+            projects=option("--projects"),
+            refs=option("--refs"),
+            kubernetes=option("--kubernetes"),
+            arch=option("--arch"),
+        )
+
+    def _repeated(self, path: str) -> Matrix:
+        """The cell of a bundle; its project comes into the configuration.
+
+        :raises ConfigurationError: an option says what the bundle says, or the bundle cannot be repeated here.
+        """
+        from ..repro import bundle, repetition
+
+        option = self.pytest_config.getoption
+        said = ("--projects", "--refs", "--kubernetes", "--arch", "--resume")
+        if given := [name for name in said if option(name) is not None]:
+            raise ConfigurationError(f"the bundle says what to run: {', '.join(given)}", remedy="leave it out")
+        self.bundle = bundle.read(Path(path))
+        prepared = repetition.prepare(self.bundle, self.plugins, self.config, option("--clouds"))
+        self.config = prepared.config
+        return prepared.matrix
 
     def _select(self) -> resume.Old | None:
         """With ``--resume``: the run to go on with, in the controller, and its selection, unless there is one."""

@@ -6,14 +6,15 @@ worker. Whoever comes first makes the stage, the others wait for it and read wha
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import CrosscloudError, StageError
 from ..model import (
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from ..plugins import Plugins
     from .context import Run
 
+_Product = TypeVar("_Product", Release, E2EResult)
+
 #: Seconds for the console output of a cluster that did not come up.
 _CONSOLE = 30.0
 
@@ -71,6 +74,20 @@ class NotApplicable(CrosscloudError):
         message = upstream.failure.message.splitlines()[0] if upstream.failure else upstream.status
         super().__init__(f"{key} is n/a: {upstream.key} failed: {message}", remedy=f"log: {upstream.log}")
         self.upstream = upstream
+
+
+def _leaving_a_bundle(stage: Callable[[Engine, Cell], _Product]) -> Callable[[Engine, Cell], _Product]:
+    """A cell's stage which, when it fails or cannot begin, leaves a bundle to repeat the cell by."""
+
+    @functools.wraps(stage)
+    def wrapper(engine: Engine, cell: Cell) -> _Product:
+        try:
+            return stage(engine, cell)
+        except (StageFailed, NotApplicable):
+            engine.leave_bundle(cell)
+            raise
+
+    return wrapper
 
 
 class Engine:
@@ -139,6 +156,7 @@ class Engine:
             self._once(StageName.PROVISION, target, f"clusters/{target.id}", make, undo, inherit=inherit).data
         )
 
+    @_leaving_a_bundle
     def release(self, cell: Cell) -> Release:
         """Deploy, or the release that this run has deployed already.
 
@@ -153,7 +171,7 @@ class Engine:
                 artifacts=artifacts,
                 cluster=cluster,
                 namespace=self.namespace(cell),
-                release=_label(cell.build.id),
+                release=_release(cell),
                 stage=stage,
                 rootdir=Path(self.run.settings.rootdir),
             )
@@ -173,6 +191,7 @@ class Engine:
 
         return Release.from_json(self._once(StageName.DEPLOY, cell, f"cells/{cell.id}", make, inherit=inherit).data)
 
+    @_leaving_a_bundle
     def e2e(self, cell: Cell) -> E2EResult:
         """Run the project's e2e container on the cell's release, or say how it ended in this run.
 
@@ -236,6 +255,29 @@ class Engine:
         if result.status != Status.SUCCESS:
             raise StageFailed(result)
         return result
+
+    def leave_bundle(self, cell: Cell) -> None:
+        """Pack what failed, once: while the run's registry is there, and before anything of it is destroyed."""
+        from filelock import FileLock
+
+        from ..repro import pack
+
+        targets = (cell.build.id, cell.cluster.id, cell.id, cell.id)
+        found = {
+            name: result
+            for name, target in zip(StageName, targets, strict=True)
+            if (result := self.run.store.result(self.run.id, name, target))
+        }
+        if not any(result.status == Status.FAILED for result in found.values()):  # it was cancelled
+            return
+        lock = self.run.directory / "locks" / f"bundle-{cell.id}"
+        packed = lock.with_name(
+            f"{lock.name}.packed"
+        )  # beside the lock: a run that this one goes on with may have left a bundle
+        with suppress(OSError), FileLock(lock):  # a full disk must not hide what failed
+            if not packed.exists():
+                pack.pack(self.run, cell, found, _release(cell))
+                packed.touch()
 
     # -- upstream ---------------------------------------------------------------------------------------------
 
@@ -343,6 +385,11 @@ def provision_request(spec: Mapping[str, Any], plugins: Plugins, stage: StageCon
         registries=tuple(spec["registries"]),
         stage=stage,
     )
+
+
+def _release(cell: Cell) -> str:
+    """The name of the cell's Helm release."""
+    return _label(cell.build.id)
 
 
 def _e2e_failure(result: E2EResult) -> StageError:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..model import Cell, Ref, StageName, StageResult, Status, TestResult, stage_key
+from ..model import Cell, Project, Ref, StageName, StageResult, Status, TestResult, stage_key
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,18 @@ class ProjectInfo:
     repository_url: str = ""
     logo_url: str = ""
     cncf_relation: str = ""
+
+    @classmethod
+    def of(cls, project: Project) -> ProjectInfo:
+        return cls(
+            name=project.name,
+            display_name=project.title,
+            sub_title=project.sub_title,
+            project_url=project.project_url,
+            repository_url=project.repository_url,
+            logo_url=project.logo_url,
+            cncf_relation=project.cncf_relation,
+        )
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,7 @@ class RunSummary:
     finished: float | None  #: None while it runs; of a killed one, its last sign of life
     command: str  #: the command line that started it
     options: tuple[str, ...] = field(default=(), kw_only=True)  #: what a repetition needs too: ``--registry=…``
+    bundles: Mapping[str, str] = field(default_factory=dict, kw_only=True)  #: of failed cells, by id: as one types it
     projects: tuple[ProjectInfo, ...]
     clouds: tuple[CloudInfo, ...]
     cells: tuple[Cell, ...]
@@ -66,7 +79,9 @@ class RunSummary:
         }
 
     def repeat(self, cell: Cell) -> str:
-        """The command that runs this one cell again."""
+        """The command that runs this one cell again: from what failed, if it left a bundle."""
+        if cell.id in self.bundles and self.cell_status(cell) in (Status.FAILED, Status.NA):
+            return shlex.join(["crosscloud", "repro", self.bundles[cell.id]])
         arguments = [f"--clouds={cell.cluster.cloud}", f"--projects={cell.build.project}", f"--refs={cell.build.ref}"]
         if cell.cluster.kubernetes != "stable":
             arguments.append(f"--kubernetes={cell.cluster.kubernetes}")
