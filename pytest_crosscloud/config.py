@@ -52,6 +52,7 @@ class Config:
     deploy_timeouts: Mapping[str, float]  #: seconds, by project
     retries: Retries
     max_clusters: Mapping[str, int]  #: how many clusters of a run there may be at a time, by cloud
+    leases: str  #: where clusters have their leases, as run/leases.py opens it; empty: in the store
     problems: tuple[Problem, ...]  #: the plugins', and those of the files that stop nothing
 
     def timeout(self, stage: StageName, target: BuildTarget | ClusterTarget | Cell) -> float:
@@ -128,6 +129,7 @@ class _Reader:
             max_clusters={name: section.max_clusters for name, section in file.clouds.items() if section.max_clusters}
             if file
             else {},
+            leases=(file.leases if file else None) or "",
             problems=tuple(self.problems),
         )
 

@@ -21,6 +21,9 @@ NEEDED = 64 * 2**20
 #: Bytes that lie ready for the end of a run on a full disk: its records, and the state that Terraform writes.
 _RESERVED = 8 * 2**20
 
+#: Bytes of a database's log: some hundred records.
+_LOG = 2 * 2**20
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 #: How programs say it (strerror(3)).
@@ -67,6 +70,15 @@ def failure(error: OSError, folders: Iterable[Path]) -> StageError:
     """
     where = "; ".join([str(error.filename)] if error.filename else lacking(folders))
     return StageError(f"{_MESSAGE}: {where}", remedy=REMEDY, error_class=ErrorClass.INFRASTRUCTURE, is_final=True)
+
+
+def lay_out_log(descriptor: int) -> None:
+    """Set room aside for what a database's write-ahead log gets on a full disk; on one that is full already, none.
+
+    SQLite reads no further than what is valid, and uses the file again from its start.
+    """
+    with suppress(OSError):
+        os.posix_fallocate(descriptor, 0, _LOG)
 
 
 class Reserve:

@@ -64,6 +64,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--crosscloud-out", metavar="DIR", help="where reports go (default: reports/out in the rootdir)")
     group.addoption("--bundle", metavar="FILE", help="repeat the failed cell of a bundle, as crosscloud repro does")
+    group.addoption(
+        "--leases",
+        metavar="PLACE",
+        help="where leases of clusters are kept: a directory that hosts share, or s3://bucket/prefix (default: here)",
+    )
     group.addoption("--registry", metavar="HOST", help="push images to this registry; default: one for the run")
 
 

@@ -116,6 +116,7 @@ class CrossCloudFile(_Section):
     kubernetes: Annotated[dict[str, str], BeforeValidator(_empty)] = {}
     timeouts: Annotated[TimeoutsSection, BeforeValidator(_empty)] = TimeoutsSection()
     retries: Annotated[RetriesSection, BeforeValidator(_empty)] = RetriesSection()
+    leases: str | None = None
     gitlab_pipeline: Annotated[dict[str, PipelineSection | None], BeforeValidator(_empty)] = {}
 
 

@@ -52,6 +52,7 @@ class StageContext:
     directory: Path  #: the stage's own folder below reports/out/: logs and evidence
     deadline: float = field(default_factory=lambda: time.monotonic() + 3600)  #: on the monotonic clock
     on_progress: Callable[[str], None] = lambda text: None
+    guard: Callable[[], None] = lambda: None  #: raises when the stage must stop at once
     _waiting_for: str = ""
 
     @property
@@ -79,7 +80,9 @@ class StageContext:
         """Seconds left.
 
         :raises DeadlineExceeded: none are; the message says what was being waited for.
+        :raises LeaseLost: what the stage works on is another run's now.
         """
+        self.guard()
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise self._expired()
@@ -104,6 +107,7 @@ class StageContext:
         self.progress(f"waiting for {what}")
         limit = time.monotonic() + timeout if timeout is not None else self.deadline
         while not condition():
+            self.guard()
             if time.monotonic() > min(limit, self.deadline):
                 raise self._expired()
             time.sleep(interval)

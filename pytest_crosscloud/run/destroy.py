@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .. import disk, paths
@@ -16,10 +17,15 @@ from ..model import ProvisionRequest, StageName, Status
 from ..redact import redact
 from ..stage import StageContext
 from . import context, processes
+from .cluster_lease import NOT_OURS, owning
+from .leases import LeaseLost, Leases, open_leases
 from .store import Resource, RunRecord, Store, StoreFull
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
+
+#: States of a resource that stays until it expires.
+WAITING = ("kept", "pooled")
 
 #: Seconds before each further attempt.
 BACKOFF = (0.5, 2.0, 8.0, 30.0)
@@ -39,6 +45,15 @@ class Owner:
         self._record = record
         self._lock = threading.Lock()
         self._plugins: Plugins | None = None
+        self._leases: Leases | None = None
+
+    @property
+    def leases(self) -> Leases:
+        """Where the run's clusters have their leases."""
+        with self._lock:
+            if self._leases is None:
+                self._leases = open_leases(self._record.record["settings"].get("leases", ""), self._store)
+            return self._leases
 
     @property
     def plugins(self) -> Plugins:
@@ -66,12 +81,14 @@ class Owner:
 def _cluster(resource: Resource, owner: Owner) -> None:
     from .stages import provision_request
 
-    request = provision_request(resource.spec, owner.plugins, owner.stage(resource))
-    _destroy(request, owner)
-    if request.cloud.settles and not owner.has_seen(resource):
-        # Who asked for it may be dead, and the cloud still be at it: there was nothing to destroy, and will be.
-        time.sleep(request.cloud.settles)
+    stage = owner.stage(resource)
+    request = provision_request(resource.spec, owner.plugins, stage)
+    with owning(owner.leases, resource, stage):
         _destroy(request, owner)
+        if request.cloud.settles and not owner.has_seen(resource):
+            # Who asked for it may be dead, and the cloud still be at it: there was nothing to destroy, and will be.
+            time.sleep(request.cloud.settles)
+            _destroy(request, owner)
     # One that was taken over lies in the directory of the run that made it.
     if request.directory.is_relative_to(paths.state("runs")) and request.directory.exists():
         shutil.rmtree(request.directory)  # its CA, tokens and kubeconfig live no longer than the cluster
@@ -136,6 +153,11 @@ class Destruction:
 
     def _destroy(self, resource: Resource) -> None:
         store = self._store
+        if resource.state in WAITING:  # unless a run has just taken it
+            released = replace(resource, state="released")
+            if not store.exchange_resource(resource, released):
+                return
+            resource = released
         what = (resource.run, resource.kind, resource.name)
         try:
             for pause in (*self._backoff, None):
@@ -143,6 +165,10 @@ class Destruction:
                 self._say(f"destroying {resource.kind} {resource.name}")
                 try:
                     DESTROYERS[resource.kind](resource, self._owner)
+                except LeaseLost as error:
+                    self._say(f"{resource.kind} {resource.name} is not destroyed: {error.message}")
+                    store.set_resource(*what, "lost", error=error.message)
+                    return
                 except Exception as error:
                     reason = redact(str(error) or type(error).__name__)
                     self._say(f"{resource.kind} {resource.name} is not destroyed: {reason}")
@@ -166,5 +192,5 @@ def left(store: Store, run: str, *, kept: bool = False) -> list[Resource]:
     return [
         resource
         for resource in store.resources(run)
-        if resource.state != "destroyed" and (kept or resource.state != "kept" or (resource.expires or 0) <= now)
+        if resource.state not in NOT_OURS and (kept or resource.state not in WAITING or (resource.expires or 0) <= now)
     ]

@@ -44,7 +44,10 @@ class Lease:
 
 
 class LeaseLost(StageError):
-    """Another has it now, or it was released: stop acting for it."""
+    """Another has it now, or it was released: stop acting for it, and do not try again."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy, is_final=True)
 
 
 class Leases(Protocol):

@@ -106,6 +106,7 @@ class _Connected:
             self.db.execute(_SCHEMA)
         # It stays the same file as long as this connection is open.
         self._log = os.open(f"{path}-wal", os.O_RDWR | os.O_CLOEXEC)
+        disk.lay_out_log(self._log)
         self._map = mmap.mmap(self._counts, _SIZE)
 
     @contextmanager

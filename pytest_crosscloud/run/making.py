@@ -102,6 +102,7 @@ class Making:
             # A defect of a plugin or of ours: the traceback goes to the stage's log, the person gets the gist.
             note(stage, traceback.format_exc())
             if isinstance(error, OSError) and disk.is_full(error):
+                self._store.make_room()  # for the reports
                 return disk.failure(error, disk.folders(self._out))
             return StageError(
                 f"{type(error).__name__}: {error}",

@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,17 +180,6 @@ def acquire(store: Store, run: str) -> Lease | None:
     if lease:
         processes.end_all(lambda: processes.of_reaper(run))
     return lease
-
-
-@contextmanager
-def stay(store: Store, run: str) -> Iterator[bool]:
-    """Nobody begins to destroy what the run owns before the block ends. False: somebody is at it."""
-    lease = store.leases().acquire(_lease_name(run), str(Process.current()), _TTL)
-    try:
-        yield lease is not None
-    finally:
-        if lease:
-            store.leases().release(lease)
 
 
 def is_held(store: Store, run: str) -> bool:

@@ -21,7 +21,8 @@ from contextlib import contextmanager, suppress
 from ..declared import describe
 from ..errors import CrosscloudError
 from . import reaper, takeover
-from .destroy import Destruction, Owner, left
+from .cluster_lease import Keeper
+from .destroy import WAITING, Destruction, Owner, left
 from .leases import Lease
 from .processes import Process
 from .standing import Standing, is_killed, standing
@@ -45,7 +46,9 @@ def main(address: str, run: str, controller: str) -> None:
     gone = Process.parse(controller)
     assert record and gone
     teller = _Teller(connection)
-    destruction = Destruction(store, Owner(record, store), teller.say)
+    owner = Owner(record, store)
+    destruction = Destruction(store, owner, teller.say)
+    Keeper(store, owner.leases, run, _log).start()
     with reaper.hold(store, lease):
         _adopt_others(store)
         _watch(store, run, connection, gone, destruction)
@@ -166,7 +169,7 @@ def _wait_for_kept(store: Store, run: str) -> None:
 
     Without the store there is nobody left to wait for.
     """
-    while store.exists() and (kept := [item for item in store.resources(run) if item.state == "kept"]):
+    while store.exists() and (kept := [item for item in store.resources(run) if item.state in WAITING]):
         # At least a second: what has expired stays for as long as another process destroys it.
         time.sleep(min(max(1.0, min(resource.expires or 0 for resource in kept) - time.time()), 60.0))
         if left(store, run) and (lease := reaper.acquire(store, run)):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .context import Run
 
 #: Of a cluster that nobody need be waited for.
-_GONE = ("destroyed", "kept")
+_GONE = ("destroyed", "lost", "kept", "pooled")
 
 #: Seconds between two looks.
 _INTERVAL = 0.1

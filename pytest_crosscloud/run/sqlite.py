@@ -100,6 +100,8 @@ class SqliteStore:
             connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={synchronous}")
+            with suppress(OSError), Path(f"{self.path}-wal").open("r+b") as log:
+                disk.lay_out_log(log.fileno())
             setattr(self._connections, synchronous, connection)
         return connection
 
@@ -127,21 +129,20 @@ class SqliteStore:
 
     def _write(
         self, statement: str, values: Sequence[Any] | Mapping[str, Any], db: sqlite3.Connection | None = None
-    ) -> None:
+    ) -> int:
         """One statement, committed. A full disk gives what was set aside for it.
 
+        :returns: how many rows it changed.
         :raises StoreFull: that is used up, too.
         """
         while True:
             try:
-                (db or self._db).execute(statement, values)
+                return (db or self._db).execute(statement, values).rowcount
             except sqlite3.OperationalError as error:
                 if not disk.is_full(error):
                     raise
                 if not self.make_room():
                     raise StoreFull(f"{self.path} cannot grow: its disk is full", remedy=disk.REMEDY) from error
-            else:
-                return
 
     # -- runs -----------------------------------------------------------------------------------------------
 
@@ -282,13 +283,24 @@ class SqliteStore:
             (state, error, expires, run, kind, name),
         )
 
-    def move_resource(self, resource: Resource, run: str) -> bool:
-        moved = self._db.execute(
-            "UPDATE resources SET run = ?, state = 'live', expires = NULL"
-            " WHERE run = ? AND kind = ? AND name = ? AND state = ?",
-            (run, resource.run, resource.kind, resource.name, resource.state),
+    def exchange_resource(self, old: Resource, new: Resource) -> bool:
+        values = (
+            new.run,
+            new.state,
+            json.dumps(new.spec),
+            new.expires,
+            new.error,
+            old.run,
+            old.kind,
+            old.name,
+            old.state,
         )
-        return moved.rowcount == 1
+        changed = self._write(
+            "UPDATE resources SET run = ?, state = ?, spec = ?, expires = ?, error = ?"
+            " WHERE run = ? AND kind = ? AND name = ? AND state = ?",
+            values,
+        )
+        return changed == 1
 
     def resources(self, run: str | None = None) -> list[Resource]:
         rows = self._db.execute(

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,7 +38,9 @@ from ..model import (
     stage_key,
 )
 from ..stage import StageContext
-from . import slots
+from . import cluster_lease, slots
+from .cluster_lease import Guard
+from .leases import LeaseLost, Leases, open_leases
 from .making import Make, Making, Outcome, Target, Undo, note
 from .store import Resource
 from .takeover import Inherited
@@ -98,6 +101,10 @@ class Engine:
         self._hook = run.plugins.hook
         self._inherited = Inherited(run)
 
+    @cached_property
+    def _leases(self) -> Leases:
+        return open_leases(self.run.settings.leases, self.run.store)
+
     # -- the four stages --------------------------------------------------------------------------------------
 
     def artifacts(self, target: BuildTarget) -> Artifacts:
@@ -133,14 +140,17 @@ class Engine:
 
         def make(stage: StageContext) -> Outcome:
             request = self.provision_request(target, stage)
+            lease = cluster_lease.take(self._leases, self.run.id, cluster_lease.of_cluster(request.name))
+            request = replace(request, tags={**request.tags, cluster_lease.TAG: str(lease.token)})
             # Intent before anything is created: from here on the reaper destroys it, whatever happens to us.
-            intent = Resource(self.run.id, "cluster", request.name, "intended", provision_spec(request, target))
-            slots.take(self.run, intent, stage)
-            try:
-                cluster: Cluster = self._hook.crosscloud_provision(request=request)
-            except Exception:
-                self._console(request)
-                raise
+            spec = {**provision_spec(request, target), "lease": cluster_lease.to_spec(lease)}
+            with _guarded(stage, Guard(self._leases, lease)):
+                slots.take(self.run, Resource(self.run.id, "cluster", request.name, "intended", spec), stage)
+                try:
+                    cluster: Cluster = self._hook.crosscloud_provision(request=request)
+                except Exception:
+                    self._console(request)
+                    raise
             self.run.store.set_resource(self.run.id, "cluster", request.name, "live")
             nodes = len(cluster.nodes) or 1
             return cluster.to_json(), f"{nodes} node{'s' * (nodes != 1)}  KUBECONFIG={cluster.kubeconfig}"
@@ -179,10 +189,10 @@ class Engine:
                 # The cluster stays, so what we put into it must go by itself.
                 spec = {"kubeconfig": cluster.kubeconfig, "namespace": request.namespace, "release": request.release}
                 self.run.store.put_resource(Resource(self.run.id, "release", request.namespace, "intended", spec))
-            if self.run.settings.resumes:
-                namespace = self.namespace(cell, self.run.settings.resumes)
-                self._inherited.clear(cell, cluster, namespace, request.release, stage)
-            with _evidence(cluster, request.namespace, request.release, stage):
+            with self._owned(stage, cluster), _evidence(cluster, request.namespace, request.release, stage):
+                if self.run.settings.resumes:
+                    namespace = self.namespace(cell, self.run.settings.resumes)
+                    self._inherited.clear(cell, cluster, namespace, request.release, stage)
                 release: Release = self._hook.crosscloud_deploy(request=request)
             return release.to_json(), f"{release.name} in {release.namespace}, chart {release.chart}"
 
@@ -215,7 +225,7 @@ class Engine:
                 registry=self.run.settings.registry,
                 stage=stage,
             )
-            with _evidence(cluster, release.namespace, release.name, stage):
+            with self._owned(stage, cluster), _evidence(cluster, release.namespace, release.name, stage):
                 result: E2EResult = self._hook.crosscloud_e2e(request=request)
                 if result.exit_code != 0:
                     raise _e2e_failure(result)
@@ -290,6 +300,17 @@ class Engine:
                 self._not_applicable(stage, cell.id, failed.result)
             raise NotApplicable(stage_key(StageName.DEPLOY, cell.id), failed.result) from None
 
+    @contextmanager
+    def _owned(self, stage: StageContext, cluster: Cluster) -> Iterator[None]:
+        """Work on a cluster as long as it is this run's."""
+        resources = self.run.store.resources(self.run.id)
+        resource = next((found for found in resources if (found.kind, found.name) == ("cluster", cluster.name)), None)
+        lease = cluster_lease.recorded(resource) if resource else None
+        if lease is None:
+            raise LeaseLost(f"cluster {cluster.name} is not this run's any more")
+        with _guarded(stage, Guard(self._leases, lease)):
+            yield
+
     def _console(self, request: ProvisionRequest) -> None:
         """Collect the nodes' console output. The stage's own time may be over, and this must not hide its failure."""
         late = replace(request, stage=replace(request.stage, deadline=time.monotonic() + _CONSOLE))
@@ -331,10 +352,20 @@ class Engine:
 
 
 @contextmanager
+def _guarded(stage: StageContext, guard: Guard) -> Iterator[None]:
+    with guard:
+        stage.guard = guard.check
+        yield
+        guard.check()
+
+
+@contextmanager
 def _evidence(cluster: Cluster, namespace: str, release: str, stage: StageContext) -> Iterator[None]:
     """Collect evidence when the block fails, before anything is deleted."""
     try:
         yield
+    except LeaseLost:
+        raise
     except Exception:
         from ..deploy import evidence
 

@@ -33,7 +33,9 @@ class Resource:
     """Something that costs money, and whose run must see it gone.
 
     ``state``: ``intended`` (recorded, maybe being made), ``live``, ``released`` (destroy it now), ``kept``
-    (until ``expires``), ``destroyed``, or ``failed`` (destroy failed; ``error`` says how).
+    (until ``expires``), ``returned`` (for the pool, if it is as good as new; else destroy it), ``pooled`` (until
+    ``expires``, for whichever run wants it), ``destroyed``, ``failed`` (destroy failed; ``error`` says how) or ``lost``
+    (another run has its lease; nothing of ours).
     """
 
     run: str
@@ -150,8 +152,11 @@ class Store(Protocol):
     ) -> None:
         """Change a resource's state."""
 
-    def move_resource(self, resource: Resource, run: str) -> bool:
-        """Make a resource the property of another run, where it is live. False: it is not as ``resource`` says."""
+    def exchange_resource(self, old: Resource, new: Resource) -> bool:
+        """Put ``new`` in the place of ``old``, in one step, also under another run. Kind and name stay.
+
+        False: ``old`` is not in the state that it says any more, or not its run's; nothing was changed.
+        """
 
     def resources(self, run: str | None = None) -> list[Resource]:
         """Of one run, or of all, in the order in which they were recorded."""

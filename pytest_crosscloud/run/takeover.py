@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CrosscloudError
 from ..model import Artifacts, Cell, Cluster, Pin, StageName, StageResult
-from . import processes, reaper
+from . import cluster_lease, processes, reaper
+from .destroy import WAITING
+from .leases import LeaseLost, Leases, open_leases
 from .store import Resource, RunRecord, Store
 
 if TYPE_CHECKING:
@@ -53,13 +55,30 @@ def spare(store: Store, run: str) -> Callable[[], None]:
     return let_go
 
 
-def take(store: Store, resource: Resource, run: str) -> bool:
-    """Make something that is kept ``run``'s own. False: another has it, or it is being destroyed."""
-    if resource.state != "kept" or (resource.expires or 0) < time.time() + _MARGIN:
-        return False
-    # Whoever destroys what the old run owns holds this, and looks at what that is only then.
-    with reaper.stay(store, resource.run) as may:
-        return may and store.move_resource(resource, run)
+def take(store: Store, leases: Leases, resource: Resource, run: str, **spec: Any) -> Resource | None:
+    """Make something that stays, until it expires, ``run``'s own; None: another has it, or it is being destroyed.
+
+    It changes hands in one step of the store, and then gets a lease with a new token: what still acted for the old run
+    stops.
+
+    :param spec: what changes in what is recorded of it.
+    """
+    if resource.state not in WAITING or (resource.expires or 0) < time.time() + _MARGIN:
+        return None
+    ours = replace(resource, run=run, state="live", expires=None, error="", spec={**resource.spec, **spec})
+    if not store.exchange_resource(resource, ours):
+        return None
+    if former := cluster_lease.recorded(resource):
+        # Whoever is killed between these steps has left a lease that is free: cluster_lease.prove takes it on.
+        leases.release(former)
+        try:
+            lease = cluster_lease.take(leases, run, former.name)
+        except LeaseLost as error:
+            store.exchange_resource(ours, replace(ours, state="lost", error=error.message))
+            return None
+        ours = replace(ours, spec={**ours.spec, "lease": cluster_lease.to_spec(lease)})
+        store.put_resource(ours)
+    return ours
 
 
 def registry(store: Store, old: RunRecord, run: str) -> str:
@@ -71,7 +90,7 @@ def registry(store: Store, old: RunRecord, run: str) -> str:
         if resource.kind == "registry" and host:
             with suppress(CrosscloudError):
                 Repository.at(host, "any").digest("any")
-                return host if take(store, resource, run) else ""
+                return host if take(store, store.leases(), resource, run) else ""
     return ""
 
 
@@ -118,7 +137,8 @@ class Inherited:
                 continue
             if resource.run == self._run.id and resource.state == "live":
                 return result
-            if take(self._store, resource, self._run.id):
+            leases = open_leases(self._run.settings.leases, self._store)
+            if take(self._store, leases, resource, self._run.id):
                 if self._is_usable(cluster):
                     return result
                 self._store.set_resource(self._run.id, resource.kind, resource.name, "released")
