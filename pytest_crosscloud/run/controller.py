@@ -25,6 +25,7 @@ from ..report import terminal
 from ..stage import RUN_VARIABLE
 from . import context, preflight, reaper, refs, resume, scheduler, takeover
 from .graph import Graph
+from .leases import open_leases
 from .outcomes import Recorder
 from .output import Output, copy_logs, reporter
 from .plan import Plan
@@ -81,6 +82,7 @@ class Controller:
                 remedy="leave out --dist",
             )
         store = open_store()
+        open_leases(this.settings.leases, store)  # a place that cannot be used is told now
         plan = Plan.of(this.config, this.matrix)
         finished = resume.Finished(store, this.old.run, plan) if this.old else None
         kubernetes = refs.resolve_kubernetes(this.config, this.matrix, finished.kubernetes() if finished else {})

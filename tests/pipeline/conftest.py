@@ -39,6 +39,13 @@ def stage(context, what):
         raise ValueError("a defect")
     if text == "die":
         os.kill(os.getpid(), 9)
+    if text == "steal":  # as another host would, which took this one for dead
+        from pytest_crosscloud.run.store import open_store
+        leases = open_store().leases()
+        held = leases.holder("cluster/xc-" + context.run + "-here")
+        leases.release(held)
+        leases.acquire(held.name, "run/another", 3600)
+        context.command(["sleep", "600"])
     if text == "hang":
         note(f"hang {{what}}")
         context.command(["sleep", "600"])
