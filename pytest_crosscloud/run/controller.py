@@ -23,7 +23,7 @@ from ..model import StageName, StageResult, Status, TestOutcome
 from ..redact import redact
 from ..report import terminal
 from ..stage import RUN_VARIABLE
-from . import context, preflight, reaper, refs, resume, scheduler, takeover
+from . import context, making, preflight, reaper, refs, resume, scheduler, takeover
 from .graph import Graph
 from .leases import open_leases
 from .outcomes import Recorder
@@ -104,7 +104,7 @@ class Controller:
                 run_id, StageResult(StageName.BUILD, target, Status.FAILED, started=time.time(), failure=failure)
             )
         config.pluginmanager.register(Recorder(run), "crosscloud-recorder")
-        plugin = scheduler.ControllerPlugin(run.directory, run.limits, this.durations())
+        plugin = scheduler.ControllerPlugin(run.directory, run.limits, this.durations(), self._goes_on)
         config.pluginmanager.register(plugin, "crosscloud-scheduler")
         shown: Any = config.pluginmanager.get_plugin("terminalreporter")
         if shown and config.get_verbosity() <= 0:
@@ -185,13 +185,21 @@ class Controller:
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         self._finished(nodeid)
 
+    def _goes_on(self, nodeid: str) -> bool:
+        """Whether a test in which a worker died is run again: its worker was making a stage that has attempts left."""
+        run = self._run
+        return run is not None and any(making.goes_on(run, key) for key in self._read_graph(run)[nodeid].touched)
+
+    def _read_graph(self, run: Run) -> Graph:
+        if self._graph is None:
+            self._graph = Graph.read(run.directory)
+        return self._graph
+
     def _finished(self, nodeid: str) -> None:
         """Give back each cluster whose last test this was."""
         if not self._run:
             return
-        if self._graph is None:
-            self._graph = Graph.read(self._run.directory)
-        for cluster in self._graph.finish(nodeid):
+        for cluster in self._read_graph(self._run).finish(nodeid):
             with suppress(StoreFull):  # all are given back in the end
                 release_cluster(self._run, cluster)
 

@@ -6,8 +6,8 @@ import re
 import shutil
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from urllib.error import URLError
 
 from .. import disk
 from ..errors import StageError
-from ..model import BuildTarget, Cell, ClusterTarget, StageName, StageResult, Status
+from ..model import BuildTarget, Cell, ClusterTarget, Failure, StageName, StageResult, Status
 from ..redact import redact
 from ..stage import StageContext
 from . import processes
@@ -38,6 +38,55 @@ _PROGRESS = 0.2
 
 #: No StageErrors, and yet no defects: what was asked did not answer.
 _NO_ANSWER = (ConnectionError, TimeoutError, URLError)
+
+
+#: Seconds beyond a stage's own after which nobody waits any longer for the worker that makes it: it is stuck.
+_STUCK = 600.0
+
+#: Seconds until the system has freed the locks of a process that was seen to die.
+_FREED = 2.0
+
+
+@contextmanager
+def held(run: Run, key: str, seconds: float) -> Iterator[None]:
+    """Be the only one who makes the stage ``key``, or looks after it.
+
+    The system frees the lock of a process that is killed, so a dead worker blocks nobody.
+
+    :raises TimeoutError: another worker still has it after ``seconds`` seconds.
+    """
+    from filelock import FileLock
+
+    locks = run.directory / "locks"
+    locks.mkdir(exist_ok=True)
+    with FileLock(locks / key.replace(" ", "-"), timeout=seconds):
+        yield
+
+
+def patience(run: Run, stage: StageName, target: Target) -> float:
+    """Seconds that a worker may wait for another that makes this stage."""
+    return run.config.timeout(stage, target) * (1 + run.settings.flaky_reruns) + _STUCK
+
+
+def goes_on(run: Run, key: str) -> bool:
+    """Whether the stage ``key`` is to be made again, for the worker that made it is dead.
+
+    One that has no attempts left is a failure from now on.
+    """
+    try:
+        with held(run, key, _FREED):
+            stage, _, target = key.partition(" ")
+            row = run.store.result(run.id, stage, target)
+            if row is None or row.status != Status.RUNNING:
+                return False
+            if row.attempts < run.config.retries.attempts:
+                return True
+            seconds = time.time() - (row.started or time.time())
+            failure = _failure(_died(), row.attempts)
+            run.store.record(run.id, replace(row, status=Status.FAILED, seconds=seconds, failure=failure, flaky=False))
+    except TimeoutError:  # it lives
+        pass
+    return False
 
 
 class Making:
@@ -75,7 +124,7 @@ class Making:
     def make(self, make: Make, undo: Undo) -> StageResult:
         """Make the stage, and return what the store holds of it then."""
         try:
-            outcome = self._died() if self._is_taken_over else self._try(make)
+            outcome = self._take_over() if self._is_taken_over else self._try(make)
             while isinstance(outcome, StageError):
                 if not self._goes_on(outcome, undo):
                     return self._failed(outcome)
@@ -110,11 +159,11 @@ class Making:
                 is_final=not isinstance(error, _NO_ANSWER),
             )
 
-    def _died(self) -> StageError:
+    def _take_over(self) -> StageError:
         """The failure of the attempt over which another worker died."""
         # What that worker started may still run, and would meet what the next attempt starts.
         processes.end_all(lambda: processes.of_stage(self._context.run, self._context.key))
-        return StageError("the worker that ran this stage died", remedy="see the end of pytest's output")
+        return _died()
 
     # -- between two attempts ---------------------------------------------------------------------------------
 
@@ -165,9 +214,7 @@ class Making:
         return self._end(status=Status.SUCCESS, detail=redact(detail), cached=cached, data=data)
 
     def _failed(self, error: StageError) -> StageResult:
-        failure = error.failure()
-        if (number := self._attempts.number) > 1:
-            failure = replace(failure, message=f"after {number} attempts: {failure.message}")
+        failure = _failure(error, self._attempts.number)
         return self._end(status=Status.FAILED, failure=failure, data=error.data, flaky=False)
 
     def _end(self, **changes: Any) -> StageResult:
@@ -182,6 +229,15 @@ class Making:
 
     def _took(self) -> float:
         return time.time() - self._started
+
+
+def _died() -> StageError:
+    return StageError("the worker that ran this stage died", remedy="see the end of pytest's output")
+
+
+def _failure(error: StageError, attempts: int) -> Failure:
+    failure = error.failure()
+    return replace(failure, message=f"after {attempts} attempts: {failure.message}") if attempts > 1 else failure
 
 
 def note(stage: StageContext, text: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,20 +74,28 @@ def replaces_default(config: pytest.Config) -> bool:
 
 
 class ControllerPlugin:
-    """Plugin for the controller: makes the scheduler, and tells the workers to play along."""
+    """Plugin for the controller: makes the scheduler, and tells the workers to play along.
+
+    :param goes_on: whether the test of a node id is run again, in which a worker has just died.
+    """
 
     def __init__(
-        self, directory: Path, limits: Sequence[Limit] = (), durations: Mapping[str, float] | None = None
+        self,
+        directory: Path,
+        limits: Sequence[Limit] = (),
+        durations: Mapping[str, float] | None = None,
+        goes_on: Callable[[str], bool] = lambda nodeid: False,
     ) -> None:
         self._directory = directory
         self._limits = limits
         self._durations = durations or {}
+        self._goes_on = goes_on
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Producer) -> GraphScheduler | None:
         if not replaces_default(config):
             return None
-        return GraphScheduler(config, log, self._directory, self._limits, self._durations)
+        return GraphScheduler(config, log, self._directory, self._limits, self._durations, self._goes_on)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
@@ -148,8 +156,10 @@ class GraphScheduler(LoadScheduling):  # type: ignore[misc]  # xdist.* is not fo
         directory: Path,
         limits: Sequence[Limit],
         durations: Mapping[str, float],
+        goes_on: Callable[[str], bool],
     ) -> None:
         super().__init__(config, log)
+        self._goes_on = goes_on
         self._directory = directory
         self._limits = limits
         self._durations = durations
@@ -195,7 +205,7 @@ class GraphScheduler(LoadScheduling):  # type: ignore[misc]  # xdist.* is not fo
     def remove_node(self, node: WorkerController) -> str | None:
         """Take a worker out; what it had not started goes to others.
 
-        :returns: the test that it crashed in, if it was in one.
+        :returns: the test that it crashed in, if it was in one that is not to be run again.
         """
         pending = self.node2pending.pop(node)
         self._asked.discard(node)
@@ -203,6 +213,9 @@ class GraphScheduler(LoadScheduling):  # type: ignore[misc]  # xdist.* is not fo
         crashed = tests.pop(0) if pending and pending[0] != self._idle else None
         for index in reversed(tests):
             self._queue.give_back(index)
+        if crashed is not None and self.collection and self._goes_on(self.collection[crashed]):
+            self._queue.give_back(crashed)
+            crashed = None
         if crashed is not None:
             self._queue.end(crashed)
         self._send()

@@ -11,7 +11,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +38,7 @@ from ..model import (
     stage_key,
 )
 from ..stage import StageContext
-from . import cluster_lease, slots
+from . import cluster_lease, making, slots
 from .cluster_lease import Guard
 from .leases import LeaseLost, Leases, open_leases
 from .making import Make, Making, Outcome, Target, Undo, note
@@ -248,15 +248,18 @@ class Engine:
         """The stage's result: made here if nobody has, otherwise awaited.
 
         :param inherit: what a success of the run that this one goes on with is here; None: it is to be made again.
-        :raises StageFailed: it failed, here or elsewhere.
+        :raises StageFailed: it failed, here or elsewhere; or the worker that makes it is stuck.
         """
-        from filelock import FileLock
-
-        locks = self.run.directory / "locks"
-        locks.mkdir(exist_ok=True)
-        # The system frees the lock of a process that is killed, so a dead worker blocks nobody.
-        with FileLock(locks / stage_key(stage, target.id).replace(" ", "-")):
-            result = self.run.store.result(self.run.id, stage, target.id)
+        key, store = stage_key(stage, target.id), self.run.store
+        with ExitStack() as lock:
+            try:
+                lock.enter_context(making.held(self.run, key, making.patience(self.run, stage, target)))
+            except TimeoutError:
+                stuck = store.result(self.run.id, stage, target.id) or StageResult(stage, target.id, Status.RUNNING)
+                said = f", and said at last: {stuck.detail}" if stuck.detail else ""
+                error = StageError(f"the worker that makes it is stuck{said}", remedy=f"log: {stuck.log}")
+                raise StageFailed(replace(stuck, status=Status.FAILED, failure=error.failure())) from None
+            result = store.result(self.run.id, stage, target.id)
             if result and result.resumed_from and result.status == Status.SUCCESS:
                 result = inherit(result)
             if result is None or result.status == Status.RUNNING:
