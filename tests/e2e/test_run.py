@@ -6,6 +6,8 @@ import base64
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 from pytest_crosscloud.provision.terraform import VARIABLES_FILE
+from pytest_crosscloud.repro import bundle
 from pytest_crosscloud.run import context
 from pytest_crosscloud.run.store import open_store
 from tests.e2e.job import DEADLINE, GONE, Job, wait_for
@@ -98,21 +101,39 @@ def _no_secret(job: Job, secrets: set[bytes]) -> None:
             assert not [secret for secret in secrets if secret in content], path
 
 
-#: Breaks the build of head, and of nothing else: the real go is asked for a package that this version does not have.
-_BREAK_HEAD = """
+#: What somebody's project may plant in its e2e container.
+_TOKEN = "planted-in-the-e2e-container"
+
+#: Breaks the build of CoreDNS' head: the real go is asked for a package that this version does not have. And declares
+#: CoreDNS once more, as a project whose e2e container expects an address that the chart does not give.
+_BROKEN = f"""
 import dataclasses
-from pytest_crosscloud import hookimpl
+from pytest_crosscloud import hookimpl, paths
+from pytest_crosscloud.build.go import GoBuild, GoProgram
+from pytest_crosscloud.model import E2E, Project
 
 @hookimpl
 def crosscloud_build(request):
     if request.ref.name == "head":
         strategy = dataclasses.replace(request.project.build, package="./broken-on-purpose")
         return strategy.build(request)
+
+@hookimpl
+def crosscloud_projects():
+    flags = "-X github.com/coredns/coredns/coremain.GitCommit={{commit}}"
+    ports = ("53/udp", "53/tcp", "9153/tcp")
+    build = GoBuild(module="github.com/coredns/coredns", image="coredns/coredns", ldflags=flags, ports=ports)
+    checks = GoProgram(directory=paths.data("projects", "coredns", "e2e"), image="coredns/e2e")
+    env = {{"HOSTS_RECORDS": "example.crosscloud.test=192.0.2.99", "API_TOKEN": "{_TOKEN}"}}
+    return [Project(name="dns", stable_ref="v1.14.7", build=build, chart="coredns", e2e=E2E(build=checks, env=env))]
 """
 
 
-def test_a_head_that_does_not_build_is_failed_and_na(start: Callable[..., Job]) -> None:
-    job = start("--refs=stable,head", files={"conftest.py": _BREAK_HEAD})
+def test_a_head_that_does_not_build_is_na_and_a_red_e2e_is_repeated_elsewhere(
+    start: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = start("--projects=coredns,dns", "--refs=stable,head", files={"conftest.py": _BROKEN})
+    secrets = _secrets(job) | {_TOKEN.encode()}
     assert job.wait() == 1, job.text
     cells = job.cells()
     assert statuses(cells["coredns-stable-local"]) == GREEN
@@ -124,6 +145,32 @@ def test_a_head_that_does_not_build_is_failed_and_na(start: Callable[..., Job]) 
     assert broken_cell["stages"]["e2e"]["upstream"] == "build coredns-head"
     assert "Traceback" not in job.text
     assert job.traces() == []
+
+    assert statuses(cells["dns-stable-local"]) == {**GREEN, "e2e": "failed"}
+    path = job.out / "cells" / "dns-stable-local" / bundle.FILE
+    assert cells["dns-stable-local"]["repeat"] == f"crosscloud repro {path.relative_to(job.out.parents[1])}"
+    for unpacked in (bundle.unpack(bundle.read(found)) for found in job.out.glob(f"cells/*/{bundle.FILE}")):
+        for file in unpacked.rglob("*"):
+            content = file.read_bytes() if file.is_file() else b""
+            assert not [secret for secret in secrets if secret in content], file
+
+    # Another computer, as far as one can be had here: neither the plugin nor the run is known.
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    again = subprocess.run(
+        [Path(sys.executable).with_name("crosscloud"), "repro", path],
+        cwd=elsewhere,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert again.returncode == 1, again.stdout + again.stderr
+    last = again.stdout.splitlines()[-1]
+    assert last.startswith("reproduced: the same failure came again: e2e: 1 of 10 checks failed: hosts zone"), last
+    repeated = json.loads((elsewhere / "reports" / "repro" / "results.json").read_text())["cells"][0]
+    digests = [pin["digest"] for pin in repeated["pins"]]
+    assert digests == [pin["digest"] for pin in cells["dns-stable-local"]["pins"]]
 
 
 @pytest.mark.parametrize("moment", ["provision", "deploy"])
