@@ -157,9 +157,17 @@ class Engine:
 
         def undo(stage: StageContext) -> None:
             request = self.provision_request(target, stage)
-            if not request.cloud.converges(request):
-                stage.progress("removing what is half made")
+            known = (item for item in self.run.store.resources(self.run.id) if item.kind == "cluster")
+            intent = next((item for item in known if item.name == request.name), None)
+            if intent is None or request.cloud.converges(request):
+                return
+            stage.progress("removing what is half made")
+            with cluster_lease.owning(self._leases, intent, stage):
                 self._hook.crosscloud_destroy(request=request)
+                if request.cloud.settles:
+                    # What was asked for, and nobody heard the answer, may come only now.
+                    stage.wait(request.cloud.settles)
+                    self._hook.crosscloud_destroy(request=request)
 
         inherit = self._inherited.cluster
         return Cluster.from_json(

@@ -50,6 +50,15 @@ def test_infrastructure_is_tried_again_on_what_was_cleaned(rootdir: Rootdir) -> 
     assert deploy["error"]["message"] == "after 3 attempts: quota exceeded for the 3. time"
 
 
+def test_a_cloud_that_settles_late_is_cleaned_twice(rootdir: Rootdir) -> None:
+    plugin = rootdir.path / "clouds" / "stand.py"
+    plugin.write_text(plugin.read_text().replace("arch=(", "settles=0.1, arch=("))
+    rootdir.configure("retries: {backoff: 0}")
+    rootdir.make("provision here", "quota 1")
+    assert rootdir.run(*SELECT).ret == 0
+    assert rootdir.ledger("destroy") == ["destroy here"] * 3  # twice between the attempts, once at the end
+
+
 def test_a_red_e2e_is_run_again_on_request_and_never_silently(rootdir: Rootdir) -> None:
     rootdir.make("e2e demo-stable-here-red", "1")
     rootdir.make("e2e demo-head-here-red", "9")
