@@ -227,10 +227,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     from .run.scheduler import order
     from .run.targets import place
+    from .run.worker import is_sent_in_order
 
     session = _get_session(config)
     if left_out := session.leave_out(items):
         config.hook.pytest_deselected(items=left_out)
     for item in items:
         place(item, _TARGET)
-    items[:] = order(items, session.limits, session.durations())
+    if not is_sent_in_order(config):
+        items[:] = order(items, session.limits, session.durations())

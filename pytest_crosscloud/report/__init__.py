@@ -36,10 +36,11 @@ def write_all(summary: RunSummary, out: Path, junit_file: Path | None = None) ->
         if note := allure.generate(out, found.path if found else None):
             written.notes.append(note)
 
+    # A run of tests that touched no stage has a result for each test, which is allure-pytest's, and none for a cell.
+    of_stages = [("allure-results", allure.write), ("allure", generate)] if summary.results else []
     for name, write in (
         ("results.json", results.write),
-        ("allure-results", allure.write),
-        ("allure", generate),
+        *of_stages,
         ("index.html", dashboard.write),  # links Allure's report if it is there
         *([(str(junit_file), lambda summary, _: junit.write(summary, junit_file))] if junit_file else []),
     ):

@@ -19,7 +19,7 @@ import re
 import signal
 import subprocess
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from allure_commons.logger import AllureFileLogger
@@ -146,7 +146,7 @@ class _Writer:
         test.attachments = self._attachments([stage])
         self._logger.report_result(test)
 
-    def cell(self, cell: Cell, stages: dict[StageName, StageResult]) -> None:
+    def cell(self, cell: Cell, stages: Mapping[StageName, StageResult]) -> None:
         """A cell: its four stages are the steps."""
         axes = {
             "project": cell.build.project,

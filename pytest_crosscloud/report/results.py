@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,14 +19,29 @@ from . import files
 #: Raised when a field is removed or means something else; a new field does not raise it.
 VERSION = 1
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
 SCHEMA = Path(__file__).with_name("results.schema.json")
 
 
 def write(summary: RunSummary, out: Path) -> Path:
     """Write ``out``/results.json and return its path."""
     path = out / "results.json"
-    files.write(path, json.dumps(document(summary, out), indent=1, ensure_ascii=False) + "\n")
+    files.write(path, "".join(_text(document(summary, out))))
     return path
+
+
+def _text(document: Mapping[str, Any]) -> Iterator[str]:
+    """JSON with a line for each cell, project and test. Python's own indentation takes four times as long."""
+    opening = "{"
+    for name, value in document.items():
+        yield f'{opening}\n"{name}": '
+        opening = ","
+        if isinstance(value, list):
+            yield "[\n" + ",\n".join(_ENCODER.encode(item) for item in value) + "\n]"
+        else:
+            yield _ENCODER.encode(value)
+    yield "\n}\n"
 
 
 def document(summary: RunSummary, out: Path) -> dict[str, Any]:

@@ -60,7 +60,9 @@ class Graph:
         return cls({nodeid: Stages(tuple(test["needs"]), tuple(test["makes"])) for nodeid, test in data.items()})
 
     def write(self, directory: Path) -> None:
-        """Write it into the run's directory; any number of workers may, for each writes the same."""
+        """Write it into the run's directory, unless another worker has: each would write the same."""
+        if (directory / _FILE).exists():
+            return
         temporary = directory / f"{_FILE}.{os.getpid()}"
         temporary.write_text(json.dumps({nodeid: asdict(test) for nodeid, test in self._stages.items()}))
         temporary.replace(directory / _FILE)

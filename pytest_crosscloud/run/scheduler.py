@@ -1,22 +1,22 @@
 """Runs the matrix in the graph's order: over pytest-xdist's workers, and the same without them.
 
-A worker of pytest-xdist starts a test only when it knows the next one. So every test is sent together with
-*idle*, an item of ours at the end of each worker's collection: the worker starts the test at once, then enters
-idle and stays there until it is sent what really comes next. No worker ever holds back a test that another could run.
+Every test, or batch of quick ones, is sent together with *idle* (see ``worker``), so that no worker ever holds back a
+test that another could run.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from xdist.report import report_collection_diff
 from xdist.scheduler import LoadScheduling
 
-from . import policy
+from . import policy, worker
 from .graph import Graph, stages_of
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     from ..matrix import Matrix
     from .limits import Limit
-
-#: Keys in ``workerinput``: the run's directory, where workers write the graph; whether they are sent idle.
-_GRAPH, _IDLE = "crosscloud_graph", "crosscloud_idle"
 
 #: Bytes of memory to reckon for each worker and the cluster that it waits for.
 _MEMORY_PER_WORKER = 2**30
@@ -99,49 +96,12 @@ class ControllerPlugin:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
-        node.workerinput[_GRAPH] = str(self._directory)
-        node.workerinput[_IDLE] = replaces_default(node.config)
+        worker.configure(node, self._directory, is_ours=replaces_default(node.config))
 
-
-def worker_plugin(config: pytest.Config) -> WorkerPlugin | None:
-    """The plugin for this process, if it is a worker of a controller that has ours."""
-    workerinput = getattr(config, "workerinput", {})
-    return WorkerPlugin(Path(workerinput[_GRAPH]), idle=workerinput[_IDLE]) if _GRAPH in workerinput else None
-
-
-class Idle(pytest.Item):
-    """What a worker does between two tests. Never set up or run; reported only if a fixture's teardown fails in it."""
-
-    def runtest(self) -> None:
-        raise AssertionError("idle is never run")
-
-
-class WorkerPlugin:
-    """Plugin for a worker: writes the graph, and appends idle where nobody counts it."""
-
-    def __init__(self, directory: Path, *, idle: bool) -> None:
-        self._directory = directory
-        self._idle = idle
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_collection_finish(self, session: pytest.Session) -> Generator[None]:
-        Graph.of(session.items).write(self._directory)
-        yield  # pytest-xdist reports the collection to the controller in here
-        if session.items and self._idle:
-            session.items.append(Idle.from_parent(session, name="between-tests"))
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        if isinstance(nextitem, Idle):
-            # The test that will really come next may share its fixtures: they stay until idle knows it.
-            nextitem.parent = item.parent
-        if not isinstance(item, Idle):
-            return None
-        setup = item.session._setupstate
-        call = pytest.CallInfo.from_call(lambda: setup.teardown_exact(nextitem), "teardown", reraise=KeyboardInterrupt)
-        if call.excinfo:
-            item.ihook.pytest_runtest_logreport(report=pytest.TestReport.from_item_and_call(item, call))
-        return True
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: WorkerController, error: object) -> None:
+        if not error:  # a worker that has ended as it should: there is nothing left to do
+            worker.dismiss(self._directory)
 
 
 class GraphScheduler(LoadScheduling):  # type: ignore[misc]  # xdist.* is not followed
@@ -168,21 +128,32 @@ class GraphScheduler(LoadScheduling):  # type: ignore[misc]  # xdist.* is not fo
         self._asked: set[WorkerController] = set()  # to give back tests, and has not answered yet
 
     @property
+    def collection_is_completed(self) -> bool:
+        """Whoever has collected may begin: the others join in when they have, too."""
+        return bool(self.node2collection)
+
+    def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
+        first = next(iter(self.node2collection), None)
+        if first is None:
+            self.node2collection[node] = list(collection)
+            return
+        ours = self.node2collection[first]
+        if message := report_collection_diff(ours, collection, first.gateway.id, node.gateway.id):
+            report = pytest.CollectReport(nodeid=node.gateway.id, outcome="failed", longrepr=message, result=[])
+            self.config.hook.pytest_collectreport(report=report)
+            return  # its numbers mean other tests: it gets none
+        self.node2collection[node] = ours
+
+    @property
     def tests_finished(self) -> bool:
-        if not self.collection_is_completed:
-            return False
-        return not self._queue.left and not any(self._tests_of(node) for node in self.nodes)
+        return self.collection is not None and not self.has_pending
 
     @property
     def has_pending(self) -> bool:
-        return bool(self._queue.left) or any(self._tests_of(node) for node in self.nodes)
+        return bool(self._queue.left) or any(self._is_busy(node) for node in self.nodes)
 
     def schedule(self) -> None:
-        assert self.collection_is_completed
         if self.collection is None:
-            if not self._check_nodes_have_same_collection():
-                self.log("**Different tests collected, aborting run**")
-                return
             self.collection = next(iter(self.node2collection.values()))
             graph = Graph.read(self._directory)
             tests = [graph[nodeid] for nodeid in self.collection]
@@ -225,13 +196,14 @@ class GraphScheduler(LoadScheduling):  # type: ignore[misc]  # xdist.* is not fo
     def _idle(self) -> int:
         return len(self.collection or ())
 
-    def _tests_of(self, node: WorkerController) -> list[int]:
-        return [index for index in self.node2pending[node] if index != self._idle]
+    def _is_busy(self, node: WorkerController) -> bool:
+        # Idle is what it does before and after its tests.
+        return any(index != self._idle for index in self.node2pending[node][:2])
 
     def _send(self) -> None:
         """Give every worker that has nothing to do the best test there is."""
         for node in self.nodes:
-            if node.shutting_down or node not in self.node2collection or self._tests_of(node):
+            if node.shutting_down or node not in self.node2collection or self._is_busy(node):
                 continue
             first = self._queue.take()
             if first is None:
@@ -250,7 +222,7 @@ class GraphScheduler(LoadScheduling):  # type: ignore[misc]  # xdist.* is not fo
     def _take_back(self) -> None:
         """Have the worker with the most to do give back half of what it has not begun: another has nothing."""
         node = max(self.nodes, key=lambda node: len(self.node2pending[node]))
-        tests = self._tests_of(node)
+        tests = [index for index in self.node2pending[node] if index != self._idle]
         # It runs the first, and knows the second.
         if (later := tests[2:]) and node not in self._asked and not node.shutting_down:
             self._asked.add(node)

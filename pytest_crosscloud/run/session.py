@@ -134,9 +134,9 @@ class Session:
         if workerinput is not None:
             if WORKER_INPUT in workerinput:
                 self.open(workerinput[WORKER_INPUT])
-            from .scheduler import worker_plugin
+            from . import worker
 
-            self.pytest_config.pluginmanager.register(worker_plugin(self.pytest_config), "crosscloud-worker")
+            self.pytest_config.pluginmanager.register(worker.plugin(self.pytest_config), "crosscloud-worker")
         else:
             from .controller import Controller
 

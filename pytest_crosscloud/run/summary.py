@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..model import Cell, Project, Ref, StageName, StageResult, Status, TestResult, stage_key
 
@@ -63,18 +64,30 @@ class RunSummary:
     resumes: str = ""  #: id of the run that this one went on with
     killed: bool = False  #: its pytest was killed; what it had not done by then is cancelled
 
-    def stages(self, cell: Cell) -> dict[StageName, StageResult]:
+    def stages(self, cell: Cell) -> Mapping[StageName, StageResult]:
         """The four stages of a cell. One that was never reached is ``n/a``; ``cancelled`` if the run was."""
+        if cell.id not in self._stages:  # every report asks, many times
+            self._stages[cell.id] = self._stages_of(cell)
+        return self._stages[cell.id]
+
+    @cached_property
+    def _stages(self) -> dict[str, Mapping[StageName, StageResult]]:
+        return {}
+
+    @cached_property
+    def _unreached(self) -> Status:
+        was_cancelled = self.killed or any(result.status == Status.CANCELLED for result in self.results.values())
+        return Status.CANCELLED if was_cancelled else Status.NA
+
+    def _stages_of(self, cell: Cell) -> Mapping[StageName, StageResult]:
         targets = {
             StageName.BUILD: cell.build.id,
             StageName.PROVISION: cell.cluster.id,
             StageName.DEPLOY: cell.id,
             StageName.E2E: cell.id,
         }
-        was_cancelled = self.killed or any(result.status == Status.CANCELLED for result in self.results.values())
-        unreached = Status.CANCELLED if was_cancelled else Status.NA
         return {
-            stage: self.results.get(stage_key(stage, target)) or StageResult(stage, target, unreached)
+            stage: self.results.get(stage_key(stage, target)) or StageResult(stage, target, self._unreached)
             for stage, target in targets.items()
         }
 

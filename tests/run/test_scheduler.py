@@ -18,14 +18,14 @@ from pytest_crosscloud.run.limits import Limit
 CONFTEST = """
 import json, os, time
 import pytest
-from pytest_crosscloud.run import graph, scheduler
+from pytest_crosscloud.run import graph, scheduler, worker
 from pathlib import Path
 
 ROOT = Path(__file__).parent
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "stages(needs, makes)")
-    side = scheduler.worker_plugin(config)
+    side = worker.plugin(config)
     if side:
         config.pluginmanager.register(side)
     elif not hasattr(config, "workerinput"):
