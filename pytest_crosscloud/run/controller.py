@@ -51,6 +51,7 @@ class Controller:
         self._watcher: Watcher | None = None
         self._graph: Graph | None = None
         self._output: Output | None = None
+        self._interrupt: KeyboardInterrupt | None = None  # it came while the run was starting
         self._is_collected = False
         self._let_go: Callable[[], None] = lambda: None
         self._problems: list[str] = []  # make the run fail
@@ -68,6 +69,14 @@ class Controller:
             self._start(session.config)
         except CrosscloudError as error:
             raise pytest.UsageError(redact(str(error))) from None
+        except KeyboardInterrupt as interrupt:
+            # From here it would end pytest without a sessionfinish: no JUnit file, no reports, and a run without end.
+            self._interrupt = interrupt
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        if self._interrupt:
+            raise self._interrupt
 
     def _start(self, config: pytest.Config) -> None:
         this = self._session

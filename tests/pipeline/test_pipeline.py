@@ -462,6 +462,30 @@ def test_what_runs_is_ended_and_destroyed_however_pytest_ends(
     assert json.loads((rootdir.out / "results.json").read_text())["run"]["status"] == "cancelled"
 
 
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_signal_while_the_run_starts_ends_it_with_its_reports(rootdir: Rootdir, workers: str) -> None:
+    rootdir.pytester.makeconftest(
+        """
+        import os, signal
+        from pytest_crosscloud.run import reaper
+
+        def start(store, run, _start=reaper.start):
+            started = _start(store, run)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return started
+
+        reaper.start = start
+        """
+    )
+    result = rootdir.run("-n", workers, "--clouds=here", "--projects=demo", "--refs=stable", "--junitxml=junit.xml")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    junit_schema.check(rootdir.path / "junit.xml")
+    assert json.loads((rootdir.out / "results.json").read_text())["run"]["finished"]
+    assert not rootdir.ledger("start")
+    run = next((rootdir.path.parent).rglob("runs/*")).name
+    _wait_for(lambda: not _carrying(run), "end of the run's processes")
+
+
 def _carrying(run: str) -> list[str]:
     """Processes with the run's mark."""
     found = []
