@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from . import cell, cluster, first_run, import_time, leases, makespan, warm_demo
+from . import cell, cluster, first_run, import_time, kills, leases, makespan, sigterm, warm_demo
 from .measure import Measure
 
 MEASURES: tuple[Measure, ...] = (
     import_time.MEASURE,
     makespan.MEASURE,
     leases.MEASURE,
+    sigterm.MEASURE,
+    kills.MEASURE,
     cluster.MEASURE,
     cell.MEASURE,
     warm_demo.MEASURE,

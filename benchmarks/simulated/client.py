@@ -1,10 +1,14 @@
-"""Talks to the simulated cloud's server, as a provider's SDK would."""
+"""Talks to the simulated cloud's server, as a provider's SDK would.
+
+As a program: ``python -m benchmarks.simulated.client ADDRESS create|delete CLOUD NAME``, and wait until that is done.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -84,3 +88,21 @@ class Client:
         if answer.status >= http.HTTPStatus.BAD_REQUEST:
             raise CloudError(answer.status, f"{data['error']} (HTTP {answer.status})")
         return data
+
+
+def main(address: str, verb: str, cloud: str, name: str) -> None:
+    client = Client(address)
+    if verb == "create":
+        cluster = client.create(cloud, name, {})
+        while cluster["state"] == "creating":
+            cluster = client.get(cluster["id"], "creating")
+        return
+    for cluster in client.list(cloud, {}):
+        if cluster["name"] == name:
+            client.delete(cluster["id"])
+            while not client.is_gone(cluster["id"]):
+                pass
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

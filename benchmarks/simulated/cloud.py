@@ -95,7 +95,8 @@ class SimulatedCloud(Cloud):
         return [cluster["name"] for cluster in self._client.list(self.name, {"crosscloud-run": run})]
 
     def runs(self) -> list[str]:
-        return sorted({cluster["tags"]["crosscloud-run"] for cluster in self._client.list(self.name, {})})
+        tags = [cluster["tags"] for cluster in self._client.list(self.name, {})]
+        return sorted({tag["crosscloud-run"] for tag in tags if "crosscloud-run" in tag})
 
     def sweep(self, run: str) -> None:
         self._delete({"crosscloud-run": run})
