@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pytest_crosscloud import redact as module
-from pytest_crosscloud.redact import PLACEHOLDER, add_kubeconfig, add_secret, redact
+from pytest_crosscloud.redact import PLACEHOLDER, add_kubeconfig, add_secret, mask, redact
 
 
 @pytest.fixture(autouse=True)
@@ -120,3 +120,38 @@ def test_what_is_no_kubeconfig_has_no_secrets(tmp_path: Path, text: str) -> None
     (tmp_path / "kubeconfig").write_text(text)
     add_kubeconfig(tmp_path / "kubeconfig")
     assert module._known == set()
+
+
+def test_values_are_masked_by_their_names_and_by_what_they_are() -> None:
+    add_secret("hunter2hunter2")
+    value = {
+        "admin": {"password": "short", "passwordCount": 12345, "secretName": "mine"},
+        "tokens": ["one", "two"],
+        "env": [{"name": "API_KEY", "value": "k"}, {"name": "MODE", "value": "fast"}],
+        "url": "https://me:hunter2hunter2@host",
+        "client-key-data": "A" * 20,
+        "automountServiceAccountToken": False,
+        "emptyPassword": "",
+        "replicas": 2,
+    }
+    masked, places = mask(value)
+    assert masked == {
+        "admin": {"password": PLACEHOLDER, "passwordCount": PLACEHOLDER, "secretName": "mine"},
+        "tokens": [PLACEHOLDER, PLACEHOLDER],
+        "env": [{"name": "API_KEY", "value": PLACEHOLDER}, {"name": "MODE", "value": "fast"}],
+        "url": f"https://me:{PLACEHOLDER}@host",
+        "client-key-data": PLACEHOLDER,
+        "automountServiceAccountToken": False,
+        "emptyPassword": "",
+        "replicas": 2,
+    }
+    assert places == [
+        "admin.password",
+        "admin.passwordCount",
+        "tokens[0]",
+        "tokens[1]",
+        "env[0].value",
+        "url",
+        "client-key-data",
+    ]
+    assert mask(masked) == (masked, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import multiprocessing
 import socket
@@ -20,8 +21,8 @@ from typing import Any
 import pytest
 
 from pytest_crosscloud.build import distribution
-from pytest_crosscloud.build.distribution import RegistryUnreachable, Repository
-from pytest_crosscloud.build.images import File, ImageConfig, Layout, write
+from pytest_crosscloud.build.distribution import ImageTooLarge, RegistryUnreachable, Repository
+from pytest_crosscloud.build.images import INDEX, File, ImageConfig, Layout, write
 from pytest_crosscloud.errors import DeadlineExceeded, StageError
 from pytest_crosscloud.provision.bootstrap import Bootstrap
 from pytest_crosscloud.redact import redact
@@ -57,6 +58,8 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(200, more, b'{"tags": ["v1"]}')
         elif self.path == "/v2/some/image/tags/list?n=1000&last=v1":
             self._answer(200, {}, b'{"tags": ["v2"]}')
+        elif server.content and "/manifests/" in self.path:
+            self._answer(200, {"Content-Type": INDEX}, server.content)
         else:
             self._answer(404, {}, b"")
 
@@ -75,6 +78,7 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     closed = False  #: wants a token
     status = 0  #: the answer to everything
+    content = b""  #: the answer to whoever asks for a manifest
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -286,6 +290,32 @@ def test_a_pushed_image_is_there_and_pushing_again_changes_nothing(
     assert repository.push(image, "v2", stage) == image.manifest.digest
     assert sorted(repository.tags()) == ["v1", "v2"]
     assert repository.manifest("v1")["layers"][0]["digest"] == list(image.blobs())[1].digest
+
+
+def test_what_is_pulled_is_what_was_pushed(
+    registry_host: str, image: Layout, tmp_path: Path, stage: StageContext
+) -> None:
+    repository = Repository(registry_host, "pulled/image")
+    digest = repository.push(image, "v1", stage)
+    pulled = repository.pull(digest, tmp_path / "pulled", stage, limit=1 << 20)
+    assert pulled.manifest == image.manifest
+    blobs = [image.manifest, *image.blobs()]
+    assert [pulled.path(blob.digest).read_bytes() for blob in blobs] == [
+        image.path(blob.digest).read_bytes() for blob in blobs
+    ]
+    with pytest.raises(ImageTooLarge, match=r"pulled/image@sha256:\w+ has 0 MiB"):
+        repository.pull(digest, tmp_path / "large", stage, limit=100)
+
+
+def test_a_pull_takes_nothing_that_its_digest_does_not_say(server: Server, tmp_path: Path, stage: StageContext) -> None:
+    with pytest.raises(StageError, match="HTTP 404"):
+        server.image.pull("sha256:" + "0" * 64, tmp_path / "absent", stage, limit=100)
+    server.content = b'{"manifests": []}'
+    with pytest.raises(StageError, match="the registry sent something else as sha256:000"):
+        server.image.pull("sha256:" + "0" * 64, tmp_path / "other", stage, limit=100)
+    digest = f"sha256:{hashlib.sha256(server.content).hexdigest()}"
+    with pytest.raises(StageError, match="is an index of several images"):
+        server.image.pull(digest, tmp_path / "index", stage, limit=100)
 
 
 def _push_all(host: str, images: list[Path], together: Barrier, stage: StageContext) -> None:

@@ -166,6 +166,16 @@ def test_options_that_a_repetition_needs_are_in_its_command() -> None:
     assert wide.started == STARTED
 
 
+def test_a_failed_cell_is_repeated_from_its_bundle() -> None:
+    failed = StageResult("e2e", "coredns-stable-local", Status.FAILED, started=STARTED)
+    left = {"coredns-stable-local": "reports/my out/bundle.tar.gz"}
+    summary = replace(one_cell(e2e=failed), bundles=left)
+    assert summary.repeat(summary.cells[0]) == "crosscloud repro 'reports/my out/bundle.tar.gz'"
+    assert one_cell(e2e=failed).repeat(summary.cells[0]).startswith("pytest ")
+    green = replace(one_cell(), bundles=left)  # the one of an earlier run, which this one went on with
+    assert green.repeat(green.cells[0]).startswith("pytest ")
+
+
 def test_a_flaky_cell_is_a_success_that_says_so(tmp_path: Path) -> None:
     e2e = StageResult("e2e", "coredns-stable-local", Status.SUCCESS, started=STARTED, attempts=2, flaky=True)
     document = results.document(one_cell(e2e=e2e), tmp_path)
