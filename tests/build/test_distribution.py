@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.synchronize import Barrier
@@ -260,6 +260,33 @@ def test_a_push_ends_with_its_stage_when_nothing_answers(image: Layout, stage: S
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(DeadlineExceeded, match="while pushing silent/image"):
             Repository(host, "silent/image").push(image, "v1", stage)
+
+
+def test_an_answer_that_trickles_ends_with_its_stage(stage: StageContext) -> None:
+    """Each byte comes long before the socket's own timeout, and the last one never."""
+    stage.progress("looking up slow/image:v1")
+    stage.deadline = time.monotonic() + 0.5
+    over = threading.Event()
+    sent: list[bytes] = []
+
+    def trickle(listening: socket.socket) -> None:
+        with suppress(OSError), listening.accept()[0] as connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            while len(sent) < 1000 and not over.wait(0.01):
+                connection.sendall(b" ")
+                sent.append(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=trickle, args=(listening,))
+        thread.start()
+        try:
+            with pytest.raises(DeadlineExceeded, match="while looking up slow/image:v1"):
+                Repository(f"127.0.0.1:{listening.getsockname()[1]}", "slow/image").manifest("v1", stage)
+            assert len(sent) < 1000, "all of the answer was waited for"
+        finally:
+            over.set()
+            thread.join(10)
 
 
 def test_a_push_that_another_process_holds_up_says_so(image: Layout, stage: StageContext, server: Server) -> None:
