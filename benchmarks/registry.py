@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import cell, cluster, first_run, import_time, kills, leases, makespan, sigterm, warm_demo
+from . import cell, cluster, controller_kill, first_run, import_time, kills, leases, makespan, sigterm, warm_demo
 from .measure import Measure
 
 MEASURES: tuple[Measure, ...] = (
@@ -11,6 +11,7 @@ MEASURES: tuple[Measure, ...] = (
     leases.MEASURE,
     sigterm.MEASURE,
     kills.MEASURE,
+    controller_kill.MEASURE,
     cluster.MEASURE,
     cell.MEASURE,
     warm_demo.MEASURE,
