@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from . import cell, cluster, controller_kill, first_run, import_time, kills, leases, makespan, sigterm, warm_demo
+from . import (
+    cell,
+    cluster,
+    controller_kill,
+    first_run,
+    import_time,
+    kills,
+    leases,
+    makespan,
+    resume,
+    sigterm,
+    warm_demo,
+)
 from .measure import Measure
 
 MEASURES: tuple[Measure, ...] = (
@@ -12,6 +24,7 @@ MEASURES: tuple[Measure, ...] = (
     sigterm.MEASURE,
     kills.MEASURE,
     controller_kill.MEASURE,
+    resume.MEASURE,
     cluster.MEASURE,
     cell.MEASURE,
     warm_demo.MEASURE,

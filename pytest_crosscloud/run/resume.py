@@ -100,13 +100,11 @@ def _selection(run: RunRecord) -> Mapping[str, Any] | None:
 
 def _is_complete(store: Store, run: RunRecord) -> bool:
     """Whether its pytest has ended it, and neither a test nor a stage of it would be made again."""
+    if "exit" not in run.record or "collected" not in run.record:
+        return False
     results, tests = store.results(run.id), [test for test in store.tests(run.id) if not test.resumed_from]
     finished = _finished_tests(tests, results, _graph(run.id))
-    return (
-        "exit" in run.record
-        and len(finished) >= run.record.get("collected", len(finished) + 1)
-        and all(is_finished(result, results) for result in results.values())
-    )
+    return len(finished) >= run.record["collected"] and all(is_finished(item, results) for item in results.values())
 
 
 # -- what is finished -------------------------------------------------------------------------------------------
@@ -128,9 +126,9 @@ def _finished_tests(tests: Iterable[TestResult], results: Mapping[str, StageResu
     bad = {key for key, is_ended in ended.items() if is_ended and results[key].status != Status.SUCCESS}
 
     def is_over(test: TestResult) -> bool:
-        touched = graph[test.nodeid].touched
         if test.outcome == TestOutcome.PASSED:
             return True
+        touched = graph[test.nodeid].touched
         # An error is no verdict: what surrounds the test broke, unless that is a stage that will fail again.
         is_verdict = test.outcome != TestOutcome.ERROR or not bad.isdisjoint(touched)
         return is_verdict and all(ended.get(stage, True) for stage in touched)
@@ -144,25 +142,28 @@ class Finished:
     def __init__(self, store: Store, run: RunRecord, plan: Plan) -> None:
         old = summarize(store, run, killed=is_killed(run))
         self._old = old
-        self._same = _targets(old.cells) & _targets(plan.cells)
-        ids = {target.id for target in self._same}
+        theirs, ours = _targets(old.cells), _targets(plan.cells)
+        # By id, what it is here too.
+        self._same = ours if theirs == ours else {id_: ours[id_] for id_ in theirs if theirs[id_] == ours.get(id_)}
         graph = _graph(run.id)
         self.stages = [
-            (result.stage, result.target)
-            for result in old.results.values()
-            if result.target in ids and is_finished(result, old.results)
+            key
+            for key, result in old.results.items()
+            if result.target in self._same and is_finished(result, old.results)
         ]
-        self.tests = [
-            nodeid
-            for nodeid in _finished_tests(old.tests, old.results, graph)
-            if all(stage.partition(" ")[2] in ids for stage in graph[nodeid].touched)
-        ]
+        self.tests = _finished_tests(old.tests, old.results, graph)
+        if len(self._same) < len(theirs):
+            self.tests = [
+                nodeid
+                for nodeid in self.tests
+                if all(stage.partition(" ")[2] in self._same for stage in graph[nodeid].touched)
+            ]
 
     def refs(self) -> dict[str, Ref]:
         """What refs were, by id of their target. One that could not be resolved is not among them."""
         return {
             target.id: self._old.refs[target.id]
-            for target in self._same
+            for target in self._same.values()
             if isinstance(target, BuildTarget) and self._is_resolved(target)
         }
 
@@ -175,8 +176,14 @@ class Finished:
         return dict(self._old.kubernetes)
 
 
-def _targets(cells: Iterable[Cell]) -> set[BuildTarget | ClusterTarget | Cell]:
-    return {target for cell in cells for target in (cell.build, cell.cluster, cell)}
+def _targets(cells: Iterable[Cell]) -> dict[str, BuildTarget | ClusterTarget | Cell]:
+    """All targets of a plan, by id."""
+    targets: dict[str, BuildTarget | ClusterTarget | Cell] = {}
+    for cell in cells:
+        targets[cell.build.id] = cell.build
+        targets[cell.cluster.id] = cell.cluster
+        targets[cell.id] = cell
+    return targets
 
 
 def _graph(run: str) -> Graph:

@@ -248,19 +248,20 @@ class SqliteStore:
             for nodeid, outcome, seconds, ended, message, bundled, resumed_from in rows
         ]
 
-    def inherit(self, run: str, old: str, stages: Iterable[tuple[str, str]], tests: Iterable[str]) -> int:
+    def inherit(self, run: str, old: str, stages: Iterable[str], tests: Iterable[str]) -> int:
         with self.transaction() as db:
-            db.executemany(
+            db.execute(
                 "INSERT INTO stages (run, stage, target, result) SELECT ?1, stage, target, json_set(result,"
                 " '$.resumed_from', coalesce(nullif(json_extract(result, '$.resumed_from'), ''), ?2))"
-                " FROM stages WHERE run = ?2 AND stage = ?3 AND target = ?4",
-                ((run, old, *stage) for stage in stages),
+                " FROM stages WHERE run = ?2 AND stage || ' ' || target IN (SELECT value FROM json_each(?3))"
+                " ORDER BY seq",
+                (run, old, json.dumps(list(stages))),
             )
-            db.executemany(
+            db.execute(
                 "INSERT OR IGNORE INTO tests (run, nodeid, outcome, seconds, ended, message, bundled, resumed_from)"
                 " SELECT ?1, nodeid, outcome, seconds, ended, message, bundled, coalesce(nullif(resumed_from, ''), ?2)"
-                " FROM tests WHERE run = ?2 AND nodeid = ?3",
-                ((run, old, test) for test in tests),
+                " FROM tests WHERE run = ?2 AND nodeid IN (SELECT value FROM json_each(?3)) ORDER BY rowid",
+                (run, old, json.dumps(list(tests))),
             )
             (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM stages WHERE run = ?", (run,)).fetchone()
         return int(last)

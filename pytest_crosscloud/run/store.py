@@ -136,10 +136,10 @@ class Store(Protocol):
     def tests(self, run: str) -> list[TestResult]:
         """Of the run, in the order in which they were recorded."""
 
-    def inherit(self, run: str, old: str, stages: Iterable[tuple[str, str]], tests: Iterable[str]) -> int:
+    def inherit(self, run: str, old: str, stages: Iterable[str], tests: Iterable[str]) -> int:
         """Copy results of the run ``old``, with the id of the run that made them.
 
-        :param stages: names of stages with their targets.
+        :param stages: their keys.
         :param tests: node ids.
         :returns: the sequence number of the last change of a stage.
         """
