@@ -12,6 +12,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +41,9 @@ FILES_LIMIT = 64 << 20
 
 #: Keys of bundle.json that a repetition reads beside those of its own properties.
 _READ = ("run", "project", "cell", "chart", "deploy_timeout", "e2e", "failure", "redacted", "left_out", "files")
+
+#: Seconds since its last use that a bundle stays unpacked: longer than any run.
+_KEPT = 2 * 86400.0
 
 #: Files and folders that a bundle may have.
 _MEMBERS = 20_000
@@ -159,6 +163,10 @@ def unpack(bundle: Bundle) -> Path:
                 partial.rename(target)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
+        os.utime(target)
+    for other in target.parent.iterdir():
+        if other.is_dir() and other.stat().st_mtime < time.time() - _KEPT:
+            shutil.rmtree(other, ignore_errors=True)
     return target
 
 

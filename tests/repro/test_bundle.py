@@ -66,6 +66,11 @@ def test_what_was_written_is_read(target: Path) -> None:
     folder = bundle.unpack(found)
     assert {name: (folder / name).read_text() for name in FILES} == FILES
     assert bundle.unpack(found) == folder
+    old = folder.with_name("old")
+    old.mkdir()
+    os.utime(old, (1, 1))
+    bundle.unpack(found)
+    assert folder.is_dir() and not old.exists(), "what nobody uses any more goes"
 
 
 def test_it_is_there_whole_or_not_at_all(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
