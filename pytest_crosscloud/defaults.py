@@ -38,6 +38,14 @@ def crosscloud_destroy(request: ProvisionRequest) -> bool:
 
 
 @hookimpl(trylast=True)
+def crosscloud_recycle(request: ProvisionRequest, cluster: Cluster) -> bool:
+    from .deploy import recycle  # late: it needs pyhelm3 and kubernetes
+
+    recycle.recycle(request, cluster)
+    return True
+
+
+@hookimpl(trylast=True)
 def crosscloud_deploy(request: DeployRequest) -> Release:
     from .deploy import helm  # late: it needs pyhelm3 and kubernetes
 

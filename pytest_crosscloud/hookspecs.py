@@ -95,6 +95,17 @@ def crosscloud_destroy(request: ProvisionRequest) -> bool | None:
 
 
 @hookspec(firstresult=True)
+def crosscloud_recycle(request: ProvisionRequest, cluster: Cluster) -> bool | None:
+    """Make a cluster that has done its work as good as new for another run; return True.
+
+    Called by the run's reaper with ``--reuse-clusters``, when the cluster's last cell is done. The framework's own
+    removes the namespaces that runs have made, with their Helm releases.
+
+    :raises CrosscloudError: it cannot be used again; it is destroyed instead.
+    """
+
+
+@hookspec(firstresult=True)
 def crosscloud_deploy(request: DeployRequest) -> Release | None:
     """Install the project's chart with the pinned images, and return the release when it is ready.
 

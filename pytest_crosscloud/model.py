@@ -133,6 +133,7 @@ class Cluster(Json):
     kubeconfig: str  #: path of a file with mode 0600; its content is never shown
     endpoint: str = ""
     nodes: tuple[Node, ...] = ()
+    cached: bool = False  #: nothing was provisioned: an earlier run's cluster was taken over
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -377,7 +378,8 @@ class Cloud:
         """Write the nodes' console output into the directory ``target`` as evidence (optional)."""
 
     def answers(self, cluster: Cluster) -> bool:
-        """Whether a cluster that an earlier run left can still be used (optional). ``--resume`` asks before it does."""
+        """Whether a cluster that an earlier run left can still be used (optional). ``--resume`` and
+        ``--reuse-clusters`` ask before they do."""
         return True
 
     def owned(self, run: str) -> list[str]:

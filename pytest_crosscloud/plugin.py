@@ -65,6 +65,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--crosscloud-out", metavar="DIR", help="where reports go (default: reports/out in the rootdir)")
     group.addoption("--bundle", metavar="FILE", help="repeat the failed cell of a bundle, as crosscloud repro does")
     group.addoption(
+        "--reuse-clusters",
+        nargs="?",
+        const="1h",
+        metavar="TIME",
+        help="take clusters that an earlier run has left in the pool, and leave them there for TIME (default 1h)",
+    )
+    group.addoption(
         "--leases",
         metavar="PLACE",
         help="where leases of clusters are kept: a directory that hosts share, or s3://bucket/prefix (default: here)",

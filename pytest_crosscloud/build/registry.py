@@ -112,7 +112,9 @@ def _label(run: str) -> str:
 def _claim_address(run: str) -> str:
     """Add a free address to ``lo``. The kernel refuses one that is there, so two runs cannot take the same."""
     hosts = NETWORK.num_addresses - 2
-    offset = int(hashlib.sha256(run.encode()).hexdigest(), 16)
+    # All runs begin at the same place: the next one gets the address of the last one, and clusters of the pool pull
+    # from no other than the one that they were told of when they were made.
+    offset = int(hashlib.sha256(str(paths.state()).encode()).hexdigest(), 16)
     error = ""
     for step in range(hosts):
         address = str(NETWORK[1 + (offset + step) % hosts])

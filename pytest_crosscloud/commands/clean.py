@@ -17,6 +17,7 @@ from ..errors import ConfigurationError
 from ..model import Cloud
 from ..report.terminal import moment
 from ..run import context, reaper, tagged
+from ..run.cluster_lease import NOT_OURS
 from ..run.destroy import Owner, left
 from ..run.processes import Process, send
 from ..run.standing import Standing, is_running, standing
@@ -147,14 +148,33 @@ def _clean(store: Store, run: RunRecord, *, kept: bool, say: Callable[[str], Non
         time.sleep(0.1)
     with reaper.hold(store, lease):
         reaper.destroy_run(store, run.id, say, kept=kept)
-        return tagged.destroy(Owner(run, store).plugins.clouds.values(), run.id, say) if kept else []
+        if not kept:
+            return []
+        lent = _lent(store, run.id)
+        for cluster in lent:
+            say(f"cluster {cluster.name} is run {cluster.run}'s now: {cluster.spec['cloud']} is not searched by tag")
+        spared = {cluster.spec["cloud"] for cluster in lent}
+        clouds = [cloud for name, cloud in Owner(run, store).plugins.clouds.items() if name not in spared]
+        return tagged.destroy(clouds, run.id, say)
+
+
+def _lent(store: Store, run: str) -> list[Resource]:
+    """Clusters that carry the run's tag, and that another run has taken over."""
+    return [
+        resource
+        for resource in store.resources()
+        if resource.run != run
+        and resource.state not in NOT_OURS
+        and resource.spec.get("tags", {}).get("crosscloud-run") == run
+    ]
 
 
 def _forget(store: Store) -> None:
     """Forget runs that own nothing and are long over, with their directories, and directories that no run has."""
     limit = time.time() - _REMEMBERED
     for run in store.runs():
-        if run.finished and run.finished < limit and standing(store, run) == Standing.CLEAN:
+        is_over = run.finished and run.finished < limit and standing(store, run) == Standing.CLEAN
+        if is_over and not _lent(store, run.id):  # the state of one that is lies in this run's directory
             shutil.rmtree(context.directory(run.id), ignore_errors=True)
             store.forget_run(run.id)
     known = {run.id for run in store.runs()}

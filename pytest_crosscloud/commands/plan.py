@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 
 from .. import matrix as matrices
+from .. import paths
 from ..build import cache
 from ..build.go import GoBuild, GoProgram
 from ..config import Config
@@ -18,23 +19,34 @@ from ..declared import describe
 from ..errors import CrosscloudError, StageError
 from ..matrix import Matrix
 from ..model import NO_E2E, BuildTarget, ClusterTarget, Project, Ref, StageName, stage_key
-from ..run import preflight
+from ..report.terminal import moment
+from ..run import pool, preflight
 from ..run.limits import Limit, limits_of
+from ..run.store import Resource, open_store
 from ..toolchain.tools import find
 from . import loading, table
 
 #: Seconds that all refs together get to be resolved: git gives up on an unreachable host after 10.
 RESOLVE_TIMEOUT = 15.0
 
-CACHED, BUILD, CREATE, USE, AFTER, UNKNOWN, FAIL = "cached", "build", "create", "use", "after", "unknown", "fail"
+CACHED, BUILD, CREATE, REUSE, USE = "cached", "build", "create", "reuse", "use"
+AFTER, UNKNOWN, FAIL = "after", "unknown", "fail"
 
 _HEADER = ("stage", "target", "action", "detail")
-_STYLES = {CACHED: "green", USE: "green", BUILD: "yellow", CREATE: "yellow", FAIL: "red", UNKNOWN: "dim", AFTER: "dim"}
+_STYLES = {
+    **dict.fromkeys((CACHED, REUSE, USE), "green"),
+    **dict.fromkeys((BUILD, CREATE), "yellow"),
+    **dict.fromkeys((AFTER, UNKNOWN), "dim"),
+    FAIL: "red",
+}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of the plan. ``action``: cached, build, create, use (as it is), after (others), unknown or fail."""
+    """One stage of the plan.
+
+    ``action``: cached, build, create, reuse (an earlier run's), use (as it is), after (others), unknown or fail.
+    """
 
     stage: StageName
     target: str
@@ -51,12 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-clusters", metavar="N", type=int, help="clusters at a time; default: as many as there are"
     )
+    parser.add_argument("--reuse-clusters", action="store_true", help="as pytest with it: look into the pool")
     parser.add_argument("--json", action="store_true", help="for programs: the stages, and problems too")
     loading.add_arguments(parser)
     parser.epilog = (
         "Takes pytest's selection, and says of each stage what a run would do:\n"
         "  build      cached, or build\n"
-        "  provision  create a cluster, or use one that is there; and how many there may be at a time\n"
+        "  provision  create a cluster, reuse one of the pool, or use one that is there; and how many at a time\n"
         "  deploy     after its build and its cluster\n"
         "  e2e        after its deploy\n"
         "Exits with 1 if a stage is known to fail: no such ref, or a cloud that cannot be used from here or has\n"
@@ -75,7 +88,7 @@ def main(args: argparse.Namespace) -> int:
         arch=args.arch,
     )
     loading.show_problems(config)
-    steps = list(steps_of(config, matrix, limits_of(config, matrix, args.max_clusters)))
+    steps = list(steps_of(config, matrix, limits_of(config, matrix, args.max_clusters), reuse=args.reuse_clusters))
     if args.json:
         problems = [asdict(found) for found in config.problems]
         print(json.dumps({"stages": [asdict(step) for step in steps], "problems": problems}, indent=2))
@@ -94,13 +107,13 @@ def _exit_code(steps: Iterable[Step]) -> int:
     return int(any(step.action == FAIL for step in steps))
 
 
-def steps_of(config: Config, matrix: Matrix, limits: Iterable[Limit] = ()) -> Iterator[Step]:
-    """What a run of the matrix would do, in the order of its stages."""
+def steps_of(config: Config, matrix: Matrix, limits: Iterable[Limit] = (), *, reuse: bool = False) -> Iterator[Step]:
+    """What a run of the matrix would do, in the order of its stages. ``reuse``: with clusters of the pool."""
     yield from _builds(config, matrix.builds)
     limits = tuple(limits)
     lacking = preflight.lacking(config, matrix, limits)
     for cluster in matrix.clusters:
-        step = _provision(config, cluster, lacking[cluster.cloud])
+        step = _provision(config, cluster, lacking[cluster.cloud], reuse=reuse)
         of_it = [f", {limit}" for limit in limits if cluster.id in limit.clusters and step.action == CREATE]
         yield replace(step, detail=step.detail + "".join(of_it))
     for cell in matrix.cells:
@@ -163,17 +176,32 @@ def _fingerprints(project: Project, ref: Ref, arch: str) -> Iterator[str]:
         yield project.e2e.build.fingerprint(project, ref, arch)
 
 
-def _provision(config: Config, target: ClusterTarget, missing: list[str]) -> Step:
+def _provision(config: Config, target: ClusterTarget, missing: list[str], *, reuse: bool) -> Step:
     cloud = config.clouds[target.cloud]
     if missing:
         return Step(StageName.PROVISION, target.id, FAIL, "; ".join(missing))
     try:
-        version = config.resolve_kubernetes(target.kubernetes).version
+        kubernetes = config.resolve_kubernetes(target.kubernetes)
     except StageError as error:
         return Step(StageName.PROVISION, target.id, FAIL, _said(error))
     if not cloud.provides_cluster:
         return Step(StageName.PROVISION, target.id, USE, "a cluster that is there, with the Kubernetes that it has")
-    nodes = 1 + int(config.variables(target.cloud).get("workers", 0))
-    return Step(
-        StageName.PROVISION, target.id, CREATE, f"kubernetes {version} {target.arch}, {nodes} node{'s' * (nodes > 1)}"
-    )
+    variables = dict(config.variables(target.cloud))
+    workers = int(variables.pop("workers", 0))
+    nodes = f"{1 + workers} node{'s' * (workers > 0)}"
+    wanted = pool.fingerprint(target.cloud, kubernetes, target.arch, workers, variables)
+    if reuse and (found := _pooled(wanted)):
+        detail = f"reused, if it answers: {found.name}, {nodes}, until {moment(found.expires or 0)}"
+        return Step(StageName.PROVISION, target.id, REUSE, detail)
+    return Step(StageName.PROVISION, target.id, CREATE, f"kubernetes {kubernetes.version} {target.arch}, {nodes}")
+
+
+def _pooled(wanted: str) -> Resource | None:
+    """The cluster of the pool that a run would take."""
+    if not paths.state("crosscloud.db").exists():  # to open the store is to make it
+        return None
+    store = open_store()
+    try:
+        return next(iter(pool.waiting(store, wanted)), None)
+    finally:
+        store.close()

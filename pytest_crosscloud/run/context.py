@@ -38,6 +38,7 @@ class Settings:
     rootdir: str
     out: str  #: reports/out of this run
     registry: str = ""  #: host[:port] that images go to
+    reuse: float | None = None  #: seconds that clusters wait in the pool for another run; None: there is no pool
     leases: str = ""  #: where clusters have their leases: leases.open_leases; empty: in the store
     keep_failed: float | None = None  #: seconds that clusters with a failed cell are kept
     junit: str = ""  #: where ``--junitxml`` goes: if pytest is killed, the reaper writes it

@@ -342,7 +342,23 @@ def release_cluster(run: Run, target: str) -> None:
             if keep is not None and _is_cut_off_or_failed(run, target):
                 _keep(run, resource, time.time() + keep)
             else:
-                run.store.set_resource(run.id, resource.kind, resource.name, "released")
+                state = "returned" if _is_reusable(run, resource) else "released"
+                run.store.set_resource(run.id, resource.kind, resource.name, state)
+
+
+def _is_reusable(run: Run, cluster: Resource) -> bool:
+    """Whether the pool may have it: it was there, is ours to give, and nothing was cut off that worked on it."""
+    provides = run.config.clouds[cluster.spec["cloud"]].provides_cluster
+    ours = _targets(run, cluster.spec["target"])
+    was_cut_off = any(
+        result.target in ours and result.status in (Status.CANCELLED, Status.RUNNING)
+        for result in run.store.results(run.id).values()
+    )
+    return run.settings.reuse is not None and "cluster" in cluster.spec and provides and not was_cut_off
+
+
+def _targets(run: Run, cluster: str) -> set[str]:
+    return {cluster, *(cell.id for cell in run.matrix.cells if cell.cluster.id == cluster)}
 
 
 def _keep(run: Run, cluster: Resource, expires: float) -> None:
@@ -353,18 +369,22 @@ def _keep(run: Run, cluster: Resource, expires: float) -> None:
 
 
 def _is_cut_off_or_failed(run: Run, cluster: str) -> bool:
-    targets = {cluster, *(cell.id for cell in run.matrix.cells if cell.cluster.id == cluster)}
+    targets = _targets(run, cluster)
     return any(
         result.target in targets and result.status in (Status.FAILED, Status.CANCELLED)
         for result in run.store.results(run.id).values()
     )
 
 
+#: What is said of a cluster that stays, by its state.
+_STAYS = {"kept": "kept", "pooled": "in the pool"}
+
+
 def _kept(run: Run) -> list[str]:
-    """How to reach what ``--keep-failed`` kept, and for how long it is there."""
+    """How to reach what ``--keep-failed`` kept or the pool has, and for how long it is there."""
     return [
-        f"kept until {terminal.moment(resource.expires or 0)}: {resource.kind} {resource.name}  "
+        f"{_STAYS[resource.state]} until {terminal.moment(resource.expires or 0)}: {resource.kind} {resource.name}  "
         f"KUBECONFIG={resource.spec['directory']}/kubeconfig  crosscloud clean --run {run.id} destroys it"
         for resource in run.store.resources(run.id)
-        if resource.state == "kept" and resource.kind == "cluster"
+        if resource.state in _STAYS and resource.kind == "cluster"
     ]

@@ -128,14 +128,23 @@ DESTROYERS: Mapping[str, Callable[[Resource, Owner], None]] = {
 
 
 class Destruction:
-    """Destroys resources of one run in threads; what became of each is in the store."""
+    """Destroys resources of one run in threads; what became of each is in the store.
+
+    :param recycle: puts what the run has returned into the pool; False: it is to be destroyed. None: all of it is.
+    """
 
     def __init__(
-        self, store: Store, owner: Owner, say: Callable[[str], None], backoff: Sequence[float] | None = None
+        self,
+        store: Store,
+        owner: Owner,
+        say: Callable[[str], None],
+        backoff: Sequence[float] | None = None,
+        recycle: Callable[[Resource], bool] | None = None,
     ) -> None:
         self._store = store
         self._owner = owner
         self._say = say
+        self._recycle = recycle
         self._backoff = BACKOFF if backoff is None else backoff
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="destroy")
         self._futures: dict[tuple[str, str], Future[None]] = {}
@@ -153,13 +162,14 @@ class Destruction:
 
     def _destroy(self, resource: Resource) -> None:
         store = self._store
-        if resource.state in WAITING:  # unless a run has just taken it
-            released = replace(resource, state="released")
-            if not store.exchange_resource(resource, released):
-                return
-            resource = released
         what = (resource.run, resource.kind, resource.name)
         try:
+            if resource.state == "returned" and self._recycle and self._recycle(resource):
+                return
+            if resource.state in WAITING:
+                waiting, resource = resource, replace(resource, state="released")
+                if not store.exchange_resource(waiting, resource):  # a run has just taken it
+                    return
             for pause in (*self._backoff, None):
                 started = time.monotonic()
                 self._say(f"destroying {resource.kind} {resource.name}")

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 
 from ..declared import describe
 from ..errors import CrosscloudError
-from . import reaper, takeover
+from . import pool, reaper, takeover
 from .cluster_lease import Keeper
 from .destroy import WAITING, Destruction, Owner, left
 from .leases import Lease
@@ -47,7 +47,9 @@ def main(address: str, run: str, controller: str) -> None:
     assert record and gone
     teller = _Teller(connection)
     owner = Owner(record, store)
-    destruction = Destruction(store, owner, teller.say)
+    reuse = record.record["settings"].get("reuse")
+    recycle = None if reuse is None else pool.recycler(store, owner, reuse, teller.say)
+    destruction = Destruction(store, owner, teller.say, recycle=recycle)
     Keeper(store, owner.leases, run, _log).start()
     with reaper.hold(store, lease):
         _adopt_others(store)
@@ -95,7 +97,7 @@ def _watch(store: Store, run: str, connection: socket.socket, controller: Proces
         poll.register(os.pidfd_open(controller.pid), select.POLLIN)
     while not poll.poll(_INTERVAL * 1000) and not controller.is_dead:
         for resource in store.resources(run):
-            if resource.state == "released":
+            if resource.state in ("released", "returned"):
                 destruction.add(resource)
 
 

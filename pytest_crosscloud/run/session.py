@@ -63,6 +63,7 @@ class Session:
             repeat=tuple(
                 f"{name}={value}" for name in ("--crosscloud-config", "--registry") if (value := option(name))
             ),
+            reuse=seconds(reuse) if (reuse := option("--reuse-clusters")) else None,
             leases=option("--leases") or self.config.leases,
             keep_failed=seconds(keep) if keep else None,
             junit=str(pytest_config.invocation_params.dir / junit) if (junit := option("xmlpath", "")) else "",

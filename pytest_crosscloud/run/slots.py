@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from ..stage import StageContext
     from .context import Run
 
+_There = TypeVar("_There")
+
 #: Of a cluster that nobody need be waited for.
 _GONE = ("destroyed", "lost", "kept", "pooled")
 
@@ -22,11 +25,15 @@ _GONE = ("destroyed", "lost", "kept", "pooled")
 _INTERVAL = 0.1
 
 
-def take(run: Run, intent: Resource, stage: StageContext) -> None:
+def take(
+    run: Run, intent: Resource, stage: StageContext, instead: Callable[[], _There | None] = lambda: None
+) -> _There | None:
     """Record the intent of a cluster, as soon as the run's limits let it.
 
-    A cluster counts until it is destroyed, and not at all if it is kept.
+    A cluster counts until it is destroyed, and not at all if it is kept or in the pool.
 
+    :param instead: asked once there is room: if it has a cluster that is there, no other is intended.
+    :returns: what ``instead`` has.
     :raises DeadlineExceeded: there was no room in time; the message says who had it.
     :raises StageError: there will be none: a cluster in the way could not be destroyed.
     """
@@ -36,8 +43,10 @@ def take(run: Run, intent: Resource, stage: StageContext) -> None:
         with FileLock(run.directory / "locks" / "slots"):
             in_the_way = _in_the_way(run, limits, intent.name)
             if not in_the_way:
-                run.store.put_resource(intent)
-                return
+                found = instead()
+                if found is None:
+                    run.store.put_resource(intent)
+                return found
         limit, clusters = in_the_way
         names = ", ".join(cluster.name for cluster in clusters)
         if all(cluster.state == "failed" for cluster in clusters):

@@ -38,7 +38,7 @@ from ..model import (
     stage_key,
 )
 from ..stage import StageContext
-from . import cluster_lease, making, slots
+from . import cluster_lease, making, pool, slots
 from .cluster_lease import Guard
 from .leases import LeaseLost, Leases, open_leases
 from .making import Make, Making, Outcome, Target, Undo, note
@@ -144,14 +144,21 @@ class Engine:
             request = replace(request, tags={**request.tags, cluster_lease.TAG: str(lease.token)})
             # Intent before anything is created: from here on the reaper destroys it, whatever happens to us.
             spec = {**provision_spec(request, target), "lease": cluster_lease.to_spec(lease)}
+            intent = Resource(self.run.id, "cluster", request.name, "intended", spec)
             with _guarded(stage, Guard(self._leases, lease)):
-                slots.take(self.run, Resource(self.run.id, "cluster", request.name, "intended", spec), stage)
-                try:
-                    cluster: Cluster = self._hook.crosscloud_provision(request=request)
-                except Exception:
-                    self._console(request)
-                    raise
-            self.run.store.set_resource(self.run.id, "cluster", request.name, "live")
+                reused = slots.take(self.run, intent, stage, lambda: self._reuse(request, target))
+                if reused is None:
+                    try:
+                        cluster: Cluster = self._hook.crosscloud_provision(request=request)
+                    except Exception:
+                        self._console(request)
+                        raise
+            if reused:
+                self._leases.release(lease)
+                return reused
+            # As it is now another run may take it over.
+            there = {**spec, "cluster": cluster.to_json(), "fingerprint": pool.of_request(request)}
+            self.run.store.exchange_resource(intent, replace(intent, state="live", spec=there))
             nodes = len(cluster.nodes) or 1
             return cluster.to_json(), f"{nodes} node{'s' * (nodes != 1)}  KUBECONFIG={cluster.kubeconfig}"
 
@@ -310,6 +317,17 @@ class Engine:
             for stage in (StageName.DEPLOY, StageName.E2E):
                 self._not_applicable(stage, cell.id, failed.result)
             raise NotApplicable(stage_key(StageName.DEPLOY, cell.id), failed.result) from None
+
+    def _reuse(self, request: ProvisionRequest, target: ClusterTarget) -> Outcome | None:
+        """A cluster of the pool, if the run is to take one and there is one."""
+        if self.run.settings.reuse is None or not request.cloud.provides_cluster:
+            return None
+        found = pool.reuse(self.run.store, self._leases, request, target.id)
+        if found is None:
+            return None
+        cluster, resource = found
+        made_by = resource.spec["tags"]["crosscloud-run"]
+        return cluster.to_json(), f"reused: made by run {made_by}  KUBECONFIG={cluster.kubeconfig}"
 
     @contextmanager
     def _owned(self, stage: StageContext, cluster: Cluster) -> Iterator[None]:

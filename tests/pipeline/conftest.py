@@ -82,6 +82,9 @@ class Stand(Cloud):
         limit = HERE / "capacity"
         room = int(limit.read_text()) if limit.exists() else 99
         return [f"machines: {{clusters}} needed, {{room}} left"] if clusters > room else []
+    def answers(self, cluster):
+        silent = HERE / "silent"
+        return not (silent.exists() and silent.read_text() == cluster.name)
     def console(self, request, target):
         if (HERE / "console").exists():
             raise ValueError("no console")
@@ -94,6 +97,13 @@ class Stand(Cloud):
         return Cluster(request.name, self.name, request.kubernetes, request.arch, str(kubeconfig), nodes=(node,))
     def destroy(self, request):
         note(f"destroy {{self.name}}")
+
+@hookimpl
+def crosscloud_recycle(request, cluster):
+    note(f"recycle {{cluster.cloud}}")
+    if (HERE / "recycle").exists():
+        raise StageError("it is dirty")
+    return True
 
 @hookimpl
 def crosscloud_clouds():
