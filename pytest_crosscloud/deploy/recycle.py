@@ -11,6 +11,9 @@ from ..toolchain.tools import tool
 from .helm import RUN_LABEL
 from .helm_command import Helm, HelmError
 
+#: Releases in whatever state: Helm 4 has no --all any more, and Helm 3 shows only what is deployed without it.
+_ALL = ("--deployed", "--failed", "--pending", "--superseded", "--uninstalling")
+
 #: Seconds that Kubernetes gets to empty and remove the namespaces.
 _REMOVAL = 90.0
 
@@ -27,7 +30,7 @@ def recycle(request: ProvisionRequest, cluster: Cluster) -> None:
         return [item["metadata"]["name"] for item in api.get("/api/v1/namespaces", labelSelector=RUN_LABEL)["items"]]
 
     async def uninstall(namespace: str) -> None:
-        for release in (await helm.text("list", "--all", "--short", "--namespace", namespace)).split():
+        for release in (await helm.text("list", *_ALL, "--short", "--namespace", namespace)).split():
             await helm.text("uninstall", release, "--namespace", namespace, "--ignore-not-found")
 
     for namespace in namespaces():

@@ -70,7 +70,7 @@ def test_a_second_run_has_the_cluster_at_once(tmp_path: Path, monkeypatch: pytes
         assert second["stages"]["provision"]["seconds"] < BOUND
         assert second["stages"]["e2e"]["status"] == "success"
 
-        clean = [Path(sys.executable).with_name("crosscloud"), "clean", "--run", again.run, "--yes"]
+        clean = [str(Path(sys.executable).with_name("crosscloud")), "clean", "--run", again.run, "--yes"]
         subprocess.run(clean, cwd=tmp_path, check=True, timeout=300)
         assert [machine.leftovers(run) for run in runs] == [[], []]
     finally:
