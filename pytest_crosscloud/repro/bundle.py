@@ -15,7 +15,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NoReturn
@@ -165,8 +165,9 @@ def unpack(bundle: Bundle) -> Path:
                 shutil.rmtree(partial, ignore_errors=True)
         os.utime(target)
     for other in target.parent.iterdir():
-        if other.is_dir() and other.stat().st_mtime < time.time() - _KEPT:
-            shutil.rmtree(other, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process has just done it
+            if other.is_dir() and other.stat().st_mtime < time.time() - _KEPT:
+                shutil.rmtree(other, ignore_errors=True)
     return target
 
 
