@@ -48,6 +48,7 @@ test: lint $(if $(ROOT),setup)  ## all tests but those that need minutes each
 test-all: lint $(if $(ROOT),setup)  ## the slow tests too
 	$(if $(ROOT),@$(VENV)/python -m tests.e2e.guest)
 	$(VENV)/python -m pytest $(if $(ROOT),,-m "not root") tests
+	scripts/oldest-pytest -m "not root and not slow" tests/run tests/pipeline
 	@$(if $(ROOT),,echo "Left out: the tests marked root. They start real machines and clusters, which needs root: sudo make test-all")
 
 bench: setup  ## measure, all or one: make bench BENCH=cluster

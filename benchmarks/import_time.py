@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from pathlib import Path
 
-from .measure import Bench, Figure, Measure, NotMeasured, median
+from .measure import Bench, Figure, Measure, median
+from .process import run
 
 #: Milliseconds over pytest itself.
 BOUND = 30.0
@@ -49,17 +48,8 @@ def take(bench: Bench) -> Iterator[Figure]:
 
 def _start(directory: str, *options: str) -> tuple[float, float]:
     """Milliseconds of one process from start to end, and of the processor's time in it."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    with tempfile.TemporaryFile() as said:
-        started = time.perf_counter()
-        process = subprocess.Popen([*_PYTEST, *options], cwd=directory, env=environment, stdout=said, stderr=said)
-        _, status, used = os.wait4(process.pid, 0)
-        taken = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != _NOTHING_COLLECTED:
-            said.seek(0)
-            raise NotMeasured(f"pytest exited with {process.returncode}: {said.read().decode(errors='replace')}")
-    return taken * 1000, (used.ru_utime + used.ru_stime) * 1000
+    used = run([*_PYTEST, *options], Path(directory), expected=_NOTHING_COLLECTED)
+    return used.seconds * 1000, used.processor * 1000
 
 
 MEASURE = Measure("import", "import time of the plugin in a pytest that selects no cloud", take)

@@ -12,13 +12,17 @@ from . import (
     leases,
     makespan,
     resume,
+    selection,
     sigterm,
+    trivial,
     warm_demo,
 )
 from .measure import Measure
 
 MEASURES: tuple[Measure, ...] = (
     import_time.MEASURE,
+    selection.MEASURE,
+    trivial.MEASURE,
     makespan.MEASURE,
     leases.MEASURE,
     sigterm.MEASURE,
