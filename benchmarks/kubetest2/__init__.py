@@ -34,8 +34,8 @@ VERSION = "v0.0.0-20231014151303-89f09b65e8dd"
 _MODULE = "sigs.k8s.io/kubetest2"
 _MAIN = Path(__file__).with_name("main.go")
 
-#: Its own programs, and ours of the same form.
-_PROGRAMS = {"kubetest2": ".", "kubetest2-tester-exec": "./kubetest2-tester-exec", "kubetest2-simulated": "./simulated"}
+#: Its own tester, and a deployer of ours. It is started by itself, as kubetest2 starts it: a signal meets what works.
+_PROGRAMS = {"kubetest2-tester-exec": "./kubetest2-tester-exec", "kubetest2-simulated": "./simulated"}
 
 #: Seconds for its compilation.
 _DEADLINE = 1800.0
@@ -84,7 +84,7 @@ class Kubetest2:
         self.artifacts(name).mkdir(parents=True)
         with (self._directory / f"kubetest2-{name}.log").open("wb") as log:
             return subprocess.Popen(
-                [self._programs / "kubetest2", "simulated", *options, "--test", "exec", "--", "sleep", "60"],
+                [self._programs / "kubetest2-simulated", *options, "--test", "exec", "--", "sleep", "60"],
                 cwd=paths.data(),
                 env={**os.environ, "PATH": f"{self._programs}{os.pathsep}{os.environ['PATH']}", _MARK: name},
                 stdout=log,
@@ -145,7 +145,7 @@ def killed(bench: Bench, kills: int, seed: int = 0) -> Killed:
 def _compiled(directory: Path, bench: Bench) -> Path:
     """The directory of its programs, compiled into the cache if they are not there."""
     stage = bench.stage("kubetest2", _DEADLINE)
-    key = hashlib.sha256(_MAIN.read_bytes()).hexdigest()[:16]
+    key = hashlib.sha256(_MAIN.read_bytes() + repr(_PROGRAMS).encode()).hexdigest()[:16]
 
     def make(into: Path) -> None:
         downloaded = go(stage, directory, "mod", "download", "-json", f"{_MODULE}@{VERSION}")
