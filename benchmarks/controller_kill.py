@@ -105,6 +105,7 @@ class Contestant:
     def environment(self, directory: Path) -> dict[str, str]:
         # No Allure generator in this cache: what is measured is what is written, not Node's.
         changes = {"XDG_STATE_HOME": str(directory / "state"), "XDG_CACHE_HOME": str(directory / "cache")}
+        changes["PYTHONUNBUFFERED"] = "1"  # as on a terminal: a line is there once it is printed
         return {**os.environ, **changes, "PYTEST_ADDOPTS": ""}
 
     def arguments(self, directory: Path) -> list[str]:
