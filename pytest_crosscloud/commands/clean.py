@@ -16,7 +16,7 @@ from .. import paths
 from ..errors import ConfigurationError
 from ..model import Cloud
 from ..report.terminal import moment
-from ..run import context, reaper, tagged
+from ..run import context, processes, reaper, tagged
 from ..run.cluster_lease import NOT_OURS
 from ..run.destroy import Owner, left
 from ..run.processes import Process, send
@@ -108,12 +108,15 @@ def _clean_unknown(args: argparse.Namespace) -> int:
 
 
 def _strangers(store: Store, clouds: Collection[Cloud]) -> list[Listed]:
-    """Runs that the store does not know, and that clouds have something of: of other computers, or of a lost store."""
+    """Runs that the store does not know, and that clouds have something of: of other computers, or of a lost store.
+
+    Those of another store on this computer have a reaper here, as long as they own anything: they are left to it.
+    """
     known = {run.id for run in store.runs()}
     return [
         Listed(run, None, None, "unknown", tagged.find(clouds, run))
         for run in tagged.runs(clouds, _say_to_stderr)
-        if run not in known
+        if run not in known and not processes.of_reaper(run)
     ]
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from pytest_crosscloud import cli
 from pytest_crosscloud.run import context, processes
-from tests.run.standin import World, eventually
+from pytest_crosscloud.run.processes import REAPER_VARIABLE
+from tests.run.standin import World, eventually, sleeper
 
 
 @pytest.fixture
@@ -148,8 +149,9 @@ def crosscloud_clouds():
 
 
 @pytest.fixture
-def tagged(world: World) -> World:
+def tagged(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     (world.root / "clouds" / "tagged.py").write_text(TAGGED)
+    monkeypatch.setattr("pytest_crosscloud.machine.runs", list)  # what this computer's own cloud has is not the tests'
     return world
 
 
@@ -165,15 +167,19 @@ def test_a_run_of_another_computer_is_found_by_its_tag(tagged: World, capsys: py
 
 
 def test_all_finds_runs_of_other_computers_by_their_tags(tagged: World, capsys: pytest.CaptureFixture[str]) -> None:
+    reaper = sleeper(**{REAPER_VARIABLE: "feed"})  # of a run of this computer that another store knows
+    (tagged.exists / "feed.vm").touch()
     (tagged.exists / "0dd0.vm").touch()
     (tagged.exists / "beef.vm").touch()
     assert cli.main(["clean", "--all", "--dry-run"]) == 0
     assert "0dd0.vm" in capsys.readouterr().out
     assert cli.main(["clean", "--all"]) == cli.EXIT_USAGE, "they may live there"
     assert cli.main(["clean"]) == 0
-    assert tagged.clusters() == {"0dd0.vm", "beef.vm"}
+    assert tagged.clusters() == {"0dd0.vm", "beef.vm", "feed.vm"}
     assert cli.main(["clean", "--all", "--yes"]) == 0
-    assert tagged.clusters() == set()
+    assert tagged.clusters() == {"feed.vm"}
+    reaper.kill()
+    reaper.wait()
 
 
 def test_what_a_cloud_still_has_of_a_run_is_destroyed_or_named(
