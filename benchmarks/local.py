@@ -13,9 +13,9 @@ from typing import Any
 from pytest_crosscloud import config, matrix, paths, plugins
 from pytest_crosscloud.build import registry
 from pytest_crosscloud.model import Cell, Cluster, ClusterTarget, StageName, StageResult
-from pytest_crosscloud.run import context, reaper
+from pytest_crosscloud.run import clusters, context, reaper
 from pytest_crosscloud.run.context import Run, Settings
-from pytest_crosscloud.run.controller import release_cluster
+from pytest_crosscloud.run.graph import Graph
 from pytest_crosscloud.run.plan import Plan
 from pytest_crosscloud.run.stages import Engine
 from pytest_crosscloud.run.store import Resource, open_store
@@ -56,7 +56,7 @@ class LocalRun:
 
     def destroy(self, target: ClusterTarget) -> None:
         """Give a cluster back, and wait until it is gone: the next sample must have the computer to itself."""
-        release_cluster(self.run, target.id)
+        clusters.give_back(self.run, target.id, Graph({}))
         name = next(item.name for item in self._resources() if item.spec["target"] == target.id)
 
         def gone() -> bool:

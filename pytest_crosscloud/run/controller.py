@@ -23,7 +23,7 @@ from ..model import StageName, StageResult, Status, TestOutcome
 from ..redact import redact
 from ..report import terminal
 from ..stage import RUN_VARIABLE
-from . import context, making, preflight, reaper, refs, resume, scheduler, takeover
+from . import clusters, context, making, preflight, reaper, refs, resume, scheduler, takeover
 from .graph import Graph
 from .leases import open_leases
 from .outcomes import Recorder
@@ -201,7 +201,10 @@ class Controller:
 
     def _read_graph(self, run: Run) -> Graph:
         if self._graph is None:
-            self._graph = Graph.read(run.directory)
+            try:
+                self._graph = Graph.read(run.directory)
+            except FileNotFoundError:  # no worker has collected yet
+                return Graph({})
         return self._graph
 
     def _finished(self, nodeid: str) -> None:
@@ -210,7 +213,7 @@ class Controller:
             return
         for cluster in self._read_graph(self._run).finish(nodeid):
             with suppress(StoreFull):  # all are given back in the end
-                release_cluster(self._run, cluster)
+                clusters.give_back(self._run, cluster, self._read_graph(self._run))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(
@@ -244,7 +247,7 @@ class Controller:
                     seconds = time.time() - (result.started or time.time())
                     run.store.record(run.id, replace(result, status=Status.CANCELLED, seconds=seconds))
             for cluster in self._session.matrix.clusters:
-                release_cluster(run, cluster.id)
+                clusters.give_back(run, cluster.id, self._read_graph(run))
             self._let_go()
             run.note(exit=int(session.exitstatus))
             run.store.finish_run(run.id)
@@ -301,7 +304,7 @@ class Controller:
         )
         for line in resume.tell(self._run.store.tests(self._run.id), self._run.settings.resumes):
             terminalreporter.write_line(line)
-        for line in _kept(self._run):
+        for line in clusters.tell(self._run):
             terminalreporter.write_line(line, yellow=True)
         for problem in (*self._session.config.problems, *self._notes, *self._problems):
             terminalreporter.write_line(str(problem), yellow=True)
@@ -332,59 +335,3 @@ def _preflight(session: Session) -> None:
 def _exit(number: int, _frame: object) -> None:
     """End as Ctrl-C does, reports and all; left to itself, Python would end without a word."""
     raise KeyboardInterrupt(f"{signal.Signals(number).name} received")
-
-
-def release_cluster(run: Run, target: str) -> None:
-    """The target's cluster has done its work: the reaper may have it, unless a failure is to be looked into."""
-    for resource in run.store.resources(run.id):
-        if resource.kind == "cluster" and resource.spec["target"] == target and resource.state in ("intended", "live"):
-            keep = run.settings.keep_failed
-            if keep is not None and _is_cut_off_or_failed(run, target):
-                _keep(run, resource, time.time() + keep)
-            else:
-                state = "returned" if _is_reusable(run, resource) else "released"
-                run.store.set_resource(run.id, resource.kind, resource.name, state)
-
-
-def _is_reusable(run: Run, cluster: Resource) -> bool:
-    """Whether the pool may have it: it was there, is ours to give, and nothing was cut off that worked on it."""
-    provides = run.config.clouds[cluster.spec["cloud"]].provides_cluster
-    ours = _targets(run, cluster.spec["target"])
-    was_cut_off = any(
-        result.target in ours and result.status in (Status.CANCELLED, Status.RUNNING)
-        for result in run.store.results(run.id).values()
-    )
-    return run.settings.reuse is not None and "cluster" in cluster.spec and provides and not was_cut_off
-
-
-def _targets(run: Run, cluster: str) -> set[str]:
-    return {cluster, *(cell.id for cell in run.matrix.cells if cell.cluster.id == cluster)}
-
-
-def _keep(run: Run, cluster: Resource, expires: float) -> None:
-    """Keep a cluster, and the registry that its pods pull from when they are started again."""
-    registries = [resource for resource in run.store.resources(run.id) if resource.kind == "registry"]
-    for resource in (cluster, *registries):
-        run.store.set_resource(run.id, resource.kind, resource.name, "kept", expires=expires)
-
-
-def _is_cut_off_or_failed(run: Run, cluster: str) -> bool:
-    targets = _targets(run, cluster)
-    return any(
-        result.target in targets and result.status in (Status.FAILED, Status.CANCELLED)
-        for result in run.store.results(run.id).values()
-    )
-
-
-#: What is said of a cluster that stays, by its state.
-_STAYS = {"kept": "kept", "pooled": "in the pool"}
-
-
-def _kept(run: Run) -> list[str]:
-    """How to reach what ``--keep-failed`` kept or the pool has, and for how long it is there."""
-    return [
-        f"{_STAYS[resource.state]} until {terminal.moment(resource.expires or 0)}: {resource.kind} {resource.name}  "
-        f"KUBECONFIG={resource.spec['directory']}/kubeconfig  crosscloud clean --run {run.id} destroys it"
-        for resource in run.store.resources(run.id)
-        if resource.state in _STAYS and resource.kind == "cluster"
-    ]

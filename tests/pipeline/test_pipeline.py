@@ -272,14 +272,26 @@ def test_keep_failed_keeps_the_cluster_and_says_so(rootdir: Rootdir, monkeypatch
     assert result.ret == 1
     assert rootdir.ledger("destroy") == ["destroy there"]
     result.stdout.re_match_lines([r"kept until \d{4}-\d\d-\d\d \d\d:\d\d[+-]\d\d:\d\d: cluster .*KUBECONFIG="])
+    run = next((rootdir.path.parent).rglob("runs/*")).name
     clean = subprocess.run(
-        [Path(sys.executable).with_name("crosscloud"), "clean", "--all", "--yes"],
+        [Path(sys.executable).with_name("crosscloud"), "clean", "--run", run],
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert clean.returncode == 0, clean.stderr
     assert sorted(rootdir.ledger("destroy")) == ["destroy here", "destroy there"], clean.stdout
+
+
+def test_keep_failed_keeps_the_cluster_of_a_users_red_test(rootdir: Rootdir) -> None:
+    (rootdir.path / "test_own.py").write_text(
+        "def test_green(cluster): pass\ndef test_red(cluster): assert cluster.cloud == 'there'\n"
+    )
+    result = rootdir.run("-n2", "--clouds=here,there", "--projects=demo", "--keep-failed=10s", "test_own.py")
+    result.assert_outcomes(passed=3, failed=1)
+    assert rootdir.ledger("destroy") == ["destroy there"]
+    result.stdout.fnmatch_lines(["kept until*cluster *here*KUBECONFIG=*"])
+    _wait_for(lambda: "destroy here" in rootdir.ledger(), "expiry")
 
 
 def test_event_hooks_are_told_in_order(rootdir: Rootdir) -> None:
