@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def give_back(run: Run, target: str, graph: Graph) -> None:
-    """The target's last test is over: its cluster goes to the reaper or the pool, unless a failure is to be looked into.
+    """The target's last test is over: the reaper or the pool gets its cluster, unless a failure is to be looked into.
 
     :param graph: of the run's tests; what a user's own test made of the cluster counts, too.
     """
