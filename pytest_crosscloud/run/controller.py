@@ -23,7 +23,7 @@ from ..model import StageName, StageResult, Status, TestOutcome
 from ..redact import redact
 from ..report import terminal
 from ..stage import RUN_VARIABLE
-from . import clusters, context, making, preflight, reaper, refs, resume, scheduler, takeover
+from . import clusters, context, making, preflight, processes, reaper, refs, resume, scheduler, takeover
 from .graph import Graph
 from .leases import open_leases
 from .outcomes import Recorder
@@ -224,10 +224,14 @@ class Controller:
             return None
         return report.outcome, "", "" if report.passed else report.outcome.upper()
 
-    def pytest_keyboard_interrupt(self) -> None:
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Say at once that it was heard: what follows takes seconds."""
         if self._watcher:
             self._watcher.write_line("interrupted: ending what runs, then destroying what was made")
+        if self._run and isinstance(excinfo.value, _Terminated):
+            # A terminal's Ctrl-C reaches the workers, too. Left to execnet, they would go on for another five seconds.
+            for worker in processes.children_of_run(self._run.id):
+                processes.send(worker, signal.SIGINT)
 
     # -- end --------------------------------------------------------------------------------------------------
 
@@ -334,4 +338,8 @@ def _preflight(session: Session) -> None:
 
 def _exit(number: int, _frame: object) -> None:
     """End as Ctrl-C does, reports and all; left to itself, Python would end without a word."""
-    raise KeyboardInterrupt(f"{signal.Signals(number).name} received")
+    raise _Terminated(f"{signal.Signals(number).name} received")
+
+
+class _Terminated(KeyboardInterrupt):
+    """This process was told to end, and no other of the run."""

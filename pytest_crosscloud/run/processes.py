@@ -102,6 +102,11 @@ def of_stage(run: str, stage: str) -> list[Process]:
     return _search(lambda have: wanted <= set(have) and not any(item.startswith(resource) for item in have))
 
 
+def children_of_run(run: str) -> list[Process]:
+    """Those of the run's processes that this one started: the workers, in pytest's controller."""
+    return [process for process in of_run(run) if (stat := _stat(process.pid)) and stat.parent == os.getpid()]
+
+
 def of_resource(run: str, resource: str) -> list[Process]:
     """Processes that a recorded resource of ``run`` consists of; ``resource`` is its ``kind/name``."""
     wanted = {f"{RUN_VARIABLE}={run}".encode(), f"{RESOURCE_VARIABLE}={resource}".encode()}

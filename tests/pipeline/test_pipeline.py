@@ -498,6 +498,32 @@ def test_a_signal_while_the_run_starts_ends_it_with_its_reports(rootdir: Rootdir
     _wait_for(lambda: not _carrying(run), "end of the run's processes")
 
 
+def test_a_signal_to_the_controller_alone_is_passed_on_to_its_workers(rootdir: Rootdir) -> None:
+    """execnet has them wait for five seconds first, in which what they run goes on."""
+    rootdir.make("e2e demo-stable-here", "hang")
+    rootdir.pytester.makeconftest(
+        """
+        import os, pathlib
+        import execnet.gateway_base
+
+        execnet.gateway_base.WorkerGateway._terminate_execution = lambda self: self._execpool.trigger_shutdown()
+        HERE = pathlib.Path(__file__).parent
+
+        def pytest_sessionfinish(session):
+            if hasattr(session.config, "workerinput"):
+                with (HERE / "ledger").open("a") as ledger:
+                    ledger.write(f"finished {os.environ['PYTEST_XDIST_WORKER']}\\n")
+        """
+    )
+    command = [sys.executable, "-m", "pytest", "--registry=registry.test", "-n2"]
+    command += ["--clouds=here", "--projects=demo", "--refs=stable"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as process:
+        _wait_for(lambda: rootdir.ledger("hang"), "e2e stage")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert sorted(rootdir.ledger("finished")) == ["finished gw0", "finished gw1"], "neither was killed"
+
+
 def _carrying(run: str) -> list[str]:
     """Processes with the run's mark."""
     found = []
