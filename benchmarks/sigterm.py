@@ -21,6 +21,7 @@ from .kubetest2 import LEFT, Kubetest2, kubetest2
 from .measure import Bench, Figure, Measure, NotMeasured, median
 from .simulated import ledger, rootdir
 from .simulated.behaviour import Behaviour
+from .simulated.client import Client
 from .simulated.processes import carrying, command, is_over, of_runs, pidfd
 
 #: When: as soon as there is a run, in each of its stages, and when its cluster is being destroyed.
@@ -34,10 +35,8 @@ _PATIENCE = 60.0
 
 _LOOK = 0.01
 
-BEHAVIOUR = {"sim0": Behaviour(create=1.0, destroy=0.5)}
-
-#: Each is a program, and long enough to be met in the middle of it.
-STAGES = {"build": "sleep 1", "deploy": "sleep 1", "e2e": "sleep 1"}
+#: Nobody's patience lasts for the second one's clusters.
+BEHAVIOUR = {"sim0": Behaviour(create=0.2, destroy=0.5), "sim1": Behaviour(create=600.0, destroy=0.5)}
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,15 @@ class Ended:
 def take(bench: Bench) -> Iterator[Figure]:
     ended = []
     with rootdir.serve(bench.directory / "ledger", BEHAVIOUR) as client:
-        rootdir.write(bench.directory / "root", client, {"sim0": {}}, {"demo": {}}, STAGES)
         for number in range(bench.runs):
             for workers in (0, 2):
                 for moment in MOMENTS:
                     with bench.item() as item:
                         what = f"{number + 1} of {bench.runs}, -n{workers}: {moment}"
                         item.progress(what)
-                        ended.append(terminated(bench.directory, f"{number}-{workers}-{moment}", moment, workers))
+                        ended.append(
+                            terminated(bench.directory / f"{number}-{workers}-{moment}", client, moment, workers)
+                        )
                         item.end("done", f"{what}: {_said(ended[-1])}")
     with kubetest2(bench) as peer:
         others = [_terminated_peer(bench, peer, moment) for moment in PEER_MOMENTS]
@@ -86,21 +86,25 @@ def figures(ended: Sequence[Ended], peer: Sequence[Ended]) -> Iterator[Figure]:
     yield median("sigterm-seconds", [one.seconds for one in ended], "s")
 
 
-def terminated(directory: Path, name: str, moment: str, workers: int) -> Ended:
-    """One run of ours in ``directory/root``, with a state of its own, and what a SIGTERM at this moment does to it."""
-    state, junit = directory / name / "state", directory / name / "junit.xml"
+def terminated(directory: Path, client: Client, moment: str, workers: int) -> Ended:
+    """One run of ours in ``directory``, with a state of its own, and what a SIGTERM at this moment does to it.
+
+    The stage that is met takes ten minutes if nobody ends it.
+    """
+    state, junit = directory / "state", directory / "junit.xml"
     state.mkdir(parents=True)
+    cloud = "sim1" if moment == StageName.PROVISION else "sim0"
+    rootdir.write(directory / "root", client, {cloud: {}}, {"demo": {}}, {moment: "sleep 600"})
     command_ = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"-n{workers}", "--registry=registry.test"]
-    command_ += ["--clouds=sim0", "--projects=demo", "--refs=stable", f"--junitxml={junit}"]
-    command_ += [f"--crosscloud-out={directory / name / 'out'}"]
+    command_ += [f"--clouds={cloud}", "--projects=demo", "--refs=stable", f"--junitxml={junit}"]
     environment = {**os.environ, "XDG_STATE_HOME": str(state), "XDG_CACHE_HOME": str(directory / "cache")}
-    with (directory / f"{name}.log").open("wb") as log:
+    with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
             command_, cwd=directory / "root", env=environment, stdout=log, stderr=log, start_new_session=True
         )
     with process, closing(open_store(state / "crosscloud" / "crosscloud.db")) as store:
         try:
-            _wait(lambda: _is_at(store, moment), f"{moment} of {name}", process)
+            _wait(lambda: _is_at(store, moment), moment, process)
             sent = time.monotonic()
             process.send_signal(signal.SIGTERM)
             (run,) = store.runs()
