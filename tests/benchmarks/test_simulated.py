@@ -121,6 +121,7 @@ def test_pytest_runs_over_it(client: Client, book: Path, pytester: pytest.Pytest
     names = ("sim0", "sim1")
     stages: dict[str, float | str] = {"build": 0.01, "e2e": "true", "e2e other-stable-sim0": "false"}
     rootdir.write(pytester.path, client, {name: {} for name in names}, {"demo": {}, "other": {}}, stages)
+    (pytester.path / "cross-cloud.yml").write_text("retries: {attempts: 1}\n")
     result = pytester.runpytest_subprocess(
         "-n2", "--registry=registry.test", "--clouds=sim0,sim1", "--projects=demo,other", "--refs=stable", timeout=120
     )
