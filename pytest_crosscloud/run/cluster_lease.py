@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CrosscloudError
-from .leases import Heartbeat, Lease, LeaseLost, Leases
+from .leases import Beside, Heartbeat, Lease, LeaseLost, Leases
 
 if TYPE_CHECKING:
     from ..stage import StageContext
@@ -100,32 +99,21 @@ def owning(leases: Leases, resource: Resource, stage: StageContext) -> Iterator[
         check()
 
 
-class Guard:
+class Guard(Beside):
     """Looks after a lease while a stage works on what it owns. ``check`` raises as soon as it is lost."""
 
     def __init__(self, leases: Leases, lease: Lease) -> None:
+        super().__init__(f"guard {lease.name}")
         self._leases = leases
         self._lease = lease
         self._why = ""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name=f"guard {lease.name}", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def check(self) -> None:
         """:raises LeaseLost: it is."""
         if self._why:
             raise LeaseLost(self._why, remedy="it is another's now, and was left alone")
 
-    def _watch(self) -> None:
+    def _work(self) -> None:
         confirmed = time.monotonic()
         try:
             while not self._why and not self._stop.wait(LOOK):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,21 +102,12 @@ def open_leases(address: str, store: Store) -> Leases:
     return RegisterLeases(Directory(path))
 
 
-class Heartbeat:
-    """Renews a lease from a thread until the block ends, then releases it.
+class Beside(ABC):
+    """A thread that works beside a block, until the block ends and ``_stop`` is set."""
 
-    ``lost`` is set, and ``on_lost`` called in the thread, when another has the lease, or when it could not be
-    renewed before it expired.
-    """
-
-    def __init__(self, leases: Leases, lease: Lease, ttl: float, on_lost: Callable[[], None] = lambda: None) -> None:
-        self.lease = lease
-        self.lost = threading.Event()
-        self._leases = leases
-        self._ttl = ttl
-        self._on_lost = on_lost
+    def __init__(self, name: str) -> None:
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"heartbeat {lease.name}", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -127,7 +119,27 @@ class Heartbeat:
         self._stop.set()
         self._thread.join()
 
-    def _beat(self) -> None:
+    @abstractmethod
+    def _work(self) -> None:
+        """What the thread does."""
+
+
+class Heartbeat(Beside):
+    """Renews a lease from a thread until the block ends, then releases it.
+
+    ``lost`` is set, and ``on_lost`` called in the thread, when another has the lease, or when it could not be
+    renewed before it expired.
+    """
+
+    def __init__(self, leases: Leases, lease: Lease, ttl: float, on_lost: Callable[[], None] = lambda: None) -> None:
+        super().__init__(f"heartbeat {lease.name}")
+        self.lease = lease
+        self.lost = threading.Event()
+        self._leases = leases
+        self._ttl = ttl
+        self._on_lost = on_lost
+
+    def _work(self) -> None:
         # Of our own timer, not of the clock that the lease expires by: that may be another host's.
         limit = time.monotonic() + self._ttl
         try:
