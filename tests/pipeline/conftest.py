@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_crosscloud import paths
+
 #: One stage of the stand-ins: notes its start and end in the ledger, and does what a file of its name says.
 _PLUGIN = '''
 import dataclasses, os, pathlib, time
@@ -166,6 +168,11 @@ class Rootdir:
         path = self.path / "ledger"
         lines = path.read_text().splitlines() if path.exists() else []
         return [line for line in lines if line.startswith(start)]
+
+    @property
+    def last_run(self) -> str:
+        """Id of the run that began last."""
+        return max(paths.state("runs").iterdir(), key=lambda path: path.stat().st_ctime).name
 
     @property
     def out(self) -> Path:

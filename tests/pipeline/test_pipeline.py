@@ -272,26 +272,27 @@ def test_keep_failed_keeps_the_cluster_and_says_so(rootdir: Rootdir, monkeypatch
     assert result.ret == 1
     assert rootdir.ledger("destroy") == ["destroy there"]
     result.stdout.re_match_lines([r"kept until \d{4}-\d\d-\d\d \d\d:\d\d[+-]\d\d:\d\d: cluster .*KUBECONFIG="])
-    run = next((rootdir.path.parent).rglob("runs/*")).name
-    clean = subprocess.run(
-        [Path(sys.executable).with_name("crosscloud"), "clean", "--run", run],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert clean.returncode == 0, clean.stderr
-    assert sorted(rootdir.ledger("destroy")) == ["destroy here", "destroy there"], clean.stdout
+    clean = _clean(rootdir)
+    assert sorted(rootdir.ledger("destroy")) == ["destroy here", "destroy there"], clean
+
+
+def _clean(rootdir: Rootdir) -> str:
+    """What ``crosscloud clean`` says when it destroys what the last run left."""
+    command = [Path(sys.executable).with_name("crosscloud"), "clean", "--run", rootdir.last_run]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_keep_failed_keeps_the_cluster_of_a_users_red_test(rootdir: Rootdir) -> None:
     (rootdir.path / "test_own.py").write_text(
         "def test_green(cluster): pass\ndef test_red(cluster): assert cluster.cloud == 'there'\n"
     )
-    result = rootdir.run("-n2", "--clouds=here,there", "--projects=demo", "--keep-failed=10s", "test_own.py")
+    result = rootdir.run("-n2", "--clouds=here,there", "--projects=demo", "--keep-failed=1h", "test_own.py")
     result.assert_outcomes(passed=3, failed=1)
     assert rootdir.ledger("destroy") == ["destroy there"]
     result.stdout.fnmatch_lines(["kept until*cluster *here*KUBECONFIG=*"])
-    _wait_for(lambda: "destroy here" in rootdir.ledger(), "expiry")
+    _clean(rootdir)
 
 
 def test_event_hooks_are_told_in_order(rootdir: Rootdir) -> None:
@@ -465,7 +466,7 @@ def test_what_runs_is_ended_and_destroyed_however_pytest_ends(
     assert process.returncode != 0
     assert ("interrupted: ending what runs" in text) == (number != signal.SIGKILL)
     _wait_for(lambda: "destroy here" in rootdir.ledger(), "destroy")
-    run = next((rootdir.path.parent).rglob("runs/*")).name
+    run = rootdir.last_run
     _wait_for(lambda: not _carrying(run), "end of the run's processes")
     # Of a killed pytest, the reaper writes them.
     _wait_for(lambda: (rootdir.path / "junit.xml").exists(), "JUnit file")
@@ -494,7 +495,7 @@ def test_a_signal_while_the_run_starts_ends_it_with_its_reports(rootdir: Rootdir
     junit_schema.check(rootdir.path / "junit.xml")
     assert json.loads((rootdir.out / "results.json").read_text())["run"]["finished"]
     assert not rootdir.ledger("start")
-    run = next((rootdir.path.parent).rglob("runs/*")).name
+    run = rootdir.last_run
     _wait_for(lambda: not _carrying(run), "end of the run's processes")
 
 
@@ -550,7 +551,7 @@ def test_an_impatient_user_leaves_nothing_either(rootdir: Rootdir, workers: str)
     assert process.returncode != 0
     made = {line.removeprefix("end provision ") for line in rootdir.ledger("end provision")}
     _wait_for(lambda: {f"destroy {name}" for name in made} <= set(rootdir.ledger("destroy")), "destroy")
-    run = next((rootdir.path.parent).rglob("runs/*")).name
+    run = rootdir.last_run
     _wait_for(lambda: not _carrying(run), "end of the run's processes")
 
 
