@@ -278,7 +278,7 @@ def test_keep_failed_keeps_the_cluster_and_says_so(rootdir: Rootdir, monkeypatch
 
 def _clean(rootdir: Rootdir) -> str:
     """What ``crosscloud clean`` says when it destroys what the last run left."""
-    command = [Path(sys.executable).with_name("crosscloud"), "clean", "--run", rootdir.last_run]
+    command = [str(Path(sys.executable).with_name("crosscloud")), "clean", "--run", rootdir.last_run]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
