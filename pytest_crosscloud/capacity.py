@@ -59,7 +59,12 @@ def available(directory: Path) -> Room:
     """What there is now, within the kernel's own limits and those of the control group that all of this runs in."""
     while not directory.exists():
         directory = directory.parent
-    return Room(min(_memory()), shutil.disk_usage(directory).free, min(_processes()))
+    return Room(memory(), shutil.disk_usage(directory).free, min(_processes()))
+
+
+def memory() -> int:
+    """Bytes of memory that new processes may take."""
+    return min(_memory())
 
 
 def _memory() -> Iterator[int]:

@@ -16,6 +16,7 @@ import pytest
 from xdist.report import report_collection_diff
 from xdist.scheduler import LoadScheduling
 
+from .. import capacity
 from . import policy, worker
 from .graph import Graph, stages_of
 
@@ -51,7 +52,7 @@ def auto_num_workers(matrix: Matrix, limits: Sequence[Limit] = ()) -> int | None
     """
     if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
         return None
-    return max(1, min(_width(matrix, limits), _available_memory() // _MEMORY_PER_WORKER))
+    return max(1, min(_width(matrix, limits), capacity.memory() // _MEMORY_PER_WORKER))
 
 
 def _width(matrix: Matrix, limits: Sequence[Limit]) -> int:
@@ -260,12 +261,3 @@ class _Pace:
         if self._count[kind] < (_FEW if kind else 1):
             return 1 if kind else 2
         return max(1, int(_BATCH / max(self._mean[kind], 1e-4)))
-
-
-def _available_memory() -> int:
-    """Bytes that new processes may take, as the kernel reckons."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == "MemAvailable":
-            return int(value.split()[0]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from .. import capacity
 from ..errors import StageError
 from ..model import ErrorClass
 from ..stage import Completed, StageContext
@@ -102,8 +103,7 @@ def go_build(
 
 def _collect_less() -> dict[str, str]:
     """What lets the compilers collect garbage less often where there is memory for it: a sixth of their time."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    enough = memory >= _MEMORY_PER_COMPILER * (os.cpu_count() or 1)
+    enough = capacity.memory() >= _MEMORY_PER_COMPILER * (os.cpu_count() or 1)
     return {"GOGC": "400"} if enough and "GOGC" not in os.environ else {}
 
 

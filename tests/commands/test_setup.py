@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
+from pytest_crosscloud import capacity
 from pytest_crosscloud.commands import setup
 from pytest_crosscloud.errors import ConfigurationError, StageError
 from pytest_crosscloud.stage import StageContext
@@ -86,3 +88,50 @@ def test_a_run_goes_without_what_is_optional(
     monkeypatch.setattr(tools, "tool", refuse)
     assert run("--only=allure") == 0
     assert "allure: left out: runs go without Allure's HTML report: allure is not there" in capsys.readouterr().out
+
+
+def test_two_at_a_time_and_a_failure_stops_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(2, timeout=30)
+    order: list[str] = []
+
+    def part(name: str) -> setup.Part:
+        def get(stage: StageContext) -> str:
+            if name != "go":
+                together.wait()
+            order.append(name)
+            if name == "helm":
+                raise StageError("no network")
+            return "there"
+
+        return setup.Part(name, get, lambda: iter(()))
+
+    names = ("helm", "go", "allure", "kubernetes", "terraform")
+    monkeypatch.setattr(setup, "_parts", lambda: tuple(map(part, names)))
+    monkeypatch.setattr(capacity, "memory", lambda: 2**40)
+    assert run() == 1
+    assert order[0] == "go", "which the others are made with"
+    output = capsys.readouterr().out
+    assert "helm: failed: no network" in output
+    assert all(f"{name}: done: there" in output for name in names if name != "helm")
+
+
+def test_ctrl_c_ends_what_the_others_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = threading.Event()
+
+    def sleep(stage: StageContext) -> str:
+        begun.set()
+        stage.command(["/bin/sleep", "600"])
+        return "slept"
+
+    def interrupted(stage: StageContext) -> str:
+        begun.wait(30)
+        raise KeyboardInterrupt
+
+    parts = (setup.Part("one", interrupted, lambda: iter(())), setup.Part("two", sleep, lambda: iter(())))
+    monkeypatch.setattr(setup, "_parts", lambda: parts)
+    monkeypatch.setattr(capacity, "memory", lambda: 2**40)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert "two: failed: interrupted" in capsys.readouterr().out

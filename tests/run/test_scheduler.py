@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_crosscloud import capacity
 from pytest_crosscloud.matrix import Matrix
 from pytest_crosscloud.model import BuildTarget, Cell, ClusterTarget
 from pytest_crosscloud.run import scheduler
@@ -313,7 +314,7 @@ def test_as_many_workers_as_the_matrix_is_wide_within_memory(
     builds: int, clusters: int, cells: int, gigabytes: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
-    monkeypatch.setattr(scheduler, "_available_memory", lambda: gigabytes * 2**30)
+    monkeypatch.setattr(capacity, "memory", lambda: gigabytes * 2**30)
     build, cluster = BuildTarget("p", "stable", "amd64", "b"), ClusterTarget("c", "stable", "amd64", "c")
     matrix = Matrix((Cell(build, cluster, "b-c"),) * cells, (build,) * builds, (cluster,) * clusters)
     assert scheduler.auto_num_workers(matrix) == expected
@@ -324,7 +325,7 @@ def test_as_many_workers_as_the_matrix_is_wide_within_memory(
 def test_no_more_workers_than_the_limits_leave_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two builds and five clusters: one with three cells, four with one each."""
     monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
-    monkeypatch.setattr(scheduler, "_available_memory", lambda: 2**40)
+    monkeypatch.setattr(capacity, "memory", lambda: 2**40)
     builds = tuple(BuildTarget("p", str(number), "amd64", f"b{number}") for number in range(2))
     clusters = tuple(ClusterTarget("c", str(number), "amd64", f"c{number}") for number in range(5))
     cells = tuple(Cell(builds[0], cluster, "") for cluster in (*clusters, clusters[4], clusters[4]))

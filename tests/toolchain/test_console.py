@@ -55,3 +55,19 @@ def test_it_goes_on_saying_what_it_waits_for() -> None:
         item._shown = 0.0  # as if a second had passed
         item._show(item._started + 61)
     assert "linking  \x1b[2m1:01" in stream.getvalue()
+
+
+def test_two_at_a_time_share_the_line_that_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = Terminal()
+    with Item("kubernetes", stream) as one, Item("terraform", stream) as other:
+        one.progress("compiling 1 of 2909 packages " * 5)
+        other.progress("linking " * 20)
+        other.end("done", "1.12.6 built")
+        one._shown = 0.0
+        one._show(one._started + 61)
+    lines = [re.sub(r"\x1b\[[0-9;]*[mK]", "", line) for line in stream.getvalue().split("\r")]
+    both = next(line for line in lines if "kubernetes" in line and "terraform" in line)
+    assert len(both) < 80
+    assert [line for line in lines if line.endswith("\n")] == ["✓ terraform    1.12.6 built\n"]
+    assert "terraform" not in lines[-1], "what has ended is not shown any more"
