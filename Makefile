@@ -57,6 +57,7 @@ bench: setup  ## measure, all or one: make bench BENCH=cluster
 lock:  ## resolve the dependencies anew, within what the lock files have
 	uv pip compile --quiet --universal --generate-hashes --no-header --group dev pyproject.toml --output-file requirements.lock
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 tests/moto.in --output-file tests/moto.lock
+	echo uv | uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate - --output-file scripts/uv.txt
 
 clean:  ## remove what this checkout made; the cache stays (rm -r ~/.cache/crosscloud)
 	rm -rf .venv .venv.lock reports/out reports/repro .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
