@@ -79,7 +79,8 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout whose packages are installed by a uv that only writes down what it is told."""
     checkout = tmp_path / "checkout"
     (checkout / "scripts").mkdir(parents=True)
-    shutil.copy(ROOT / "scripts" / "venv", checkout / "scripts")
+    for name in ("venv", "uv.txt"):
+        shutil.copy(ROOT / "scripts" / name, checkout / "scripts")
     (checkout / "requirements.lock").write_text("pytest==9.0 --hash=sha256:0\n")
     (checkout / "pyproject.toml").write_text("[project]\n")
     uv = tmp_path / "uv"
