@@ -16,6 +16,7 @@ from pytest_crosscloud.deploy import helm
 from pytest_crosscloud.deploy.e2e import CONTAINER
 from pytest_crosscloud.kube import Api, ApiError
 from pytest_crosscloud.model import Artifacts, Cluster, Project, StageName
+from pytest_crosscloud.run import requests
 from pytest_crosscloud.stage import StageContext
 from pytest_crosscloud.toolchain.node import node_bundle
 from pytest_crosscloud.toolchain.tools import tool
@@ -66,7 +67,7 @@ def _ours(local: LocalRun, cluster: Cluster, cell: str) -> float:
     """Seconds of the cell's two stages, in a new process: a worker of pytest's imports their libraries too."""
     stage = local.bench.stage(f"cell {cell}", _DEADLINE, run=local.run.id)
     stage.command([sys.executable, "-m", "benchmarks.worker", local.run.id, cell, "cell"], cwd=paths.data())
-    namespace = local.engine.namespace(local.cell)
+    namespace = requests.namespace(local.engine.run.id, local.cell)
     _remove(cluster, namespace, local.result(StageName.DEPLOY, cell).data["name"], stage)
     return sum(local.result(name, cell).seconds for name in (StageName.DEPLOY, StageName.E2E))
 

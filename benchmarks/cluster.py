@@ -11,6 +11,7 @@ from pytest_crosscloud import hookimpl
 from pytest_crosscloud.deploy.e2e import CONTAINER
 from pytest_crosscloud.kube import Api
 from pytest_crosscloud.model import Cell, Cluster, ProvisionRequest, StageName
+from pytest_crosscloud.run import requests
 
 from .local import LocalRun, local_run
 from .measure import Bench, Figure, Measure, NotMeasured, median
@@ -90,7 +91,7 @@ def _first_answer(kubeconfig: str, local: LocalRun, cell: Cell) -> float:
     """When the e2e container printed its first passed check, in seconds since the epoch: on our clock, for the machine
     shares it."""
     api = Api(kubeconfig)
-    pods = f"/api/v1/namespaces/{local.engine.namespace(cell)}/pods"
+    pods = f"/api/v1/namespaces/{requests.namespace(local.engine.run.id, cell)}/pods"
     (pod,) = api.get(pods, labelSelector="batch.kubernetes.io/job-name")["items"]
     log = api.text(f"{pods}/{pod['metadata']['name']}/log", container=CONTAINER, timestamps="true")
     for line in log.splitlines():

@@ -22,7 +22,9 @@ def give_back(run: Run, target: str, graph: Graph) -> None:
     for resource in run.store.resources(run.id):
         if resource.kind == "cluster" and resource.spec["target"] == target and resource.state in ("intended", "live"):
             keep = run.settings.keep_failed
-            if keep is not None and (_is_cut_off_or_failed(run, target) or _has_red_test(run, target, graph)):
+            if keep is not None and (
+                _has(run, target, Status.FAILED, Status.CANCELLED) or _has_red_test(run, target, graph)
+            ):
                 _keep(run, resource, time.time() + keep)
             else:
                 state = "returned" if _is_reusable(run, resource) else "released"
@@ -32,16 +34,14 @@ def give_back(run: Run, target: str, graph: Graph) -> None:
 def _is_reusable(run: Run, cluster: Resource) -> bool:
     """Whether the pool may have it: it was there, is ours to give, and nothing was cut off that worked on it."""
     provides = run.config.clouds[cluster.spec["cloud"]].provides_cluster
-    ours = _targets(run, cluster.spec["target"])
-    was_cut_off = any(
-        result.target in ours and result.status in (Status.CANCELLED, Status.RUNNING)
-        for result in run.store.results(run.id).values()
-    )
+    was_cut_off = _has(run, cluster.spec["target"], Status.CANCELLED, Status.RUNNING)
     return run.settings.reuse is not None and "cluster" in cluster.spec and provides and not was_cut_off
 
 
-def _targets(run: Run, cluster: str) -> set[str]:
-    return {cluster, *(cell.id for cell in run.matrix.cells if cell.cluster.id == cluster)}
+def _has(run: Run, cluster: str, *statuses: Status) -> bool:
+    """Whether a stage of the cluster or of one of its cells stands like that."""
+    targets = {cluster, *(cell.id for cell in run.matrix.cells if cell.cluster.id == cluster)}
+    return any(result.target in targets and result.status in statuses for result in run.store.results(run.id).values())
 
 
 def _keep(run: Run, cluster: Resource, expires: float) -> None:
@@ -49,14 +49,6 @@ def _keep(run: Run, cluster: Resource, expires: float) -> None:
     registries = [resource for resource in run.store.resources(run.id) if resource.kind == "registry"]
     for resource in (cluster, *registries):
         run.store.set_resource(run.id, resource.kind, resource.name, "kept", expires=expires)
-
-
-def _is_cut_off_or_failed(run: Run, cluster: str) -> bool:
-    targets = _targets(run, cluster)
-    return any(
-        result.target in targets and result.status in (Status.FAILED, Status.CANCELLED)
-        for result in run.store.results(run.id).values()
-    )
 
 
 def _has_red_test(run: Run, cluster: str, graph: Graph) -> bool:

@@ -16,7 +16,7 @@ from ..errors import CrosscloudError
 from ..model import ProvisionRequest, StageName, Status
 from ..redact import redact
 from ..stage import StageContext
-from . import context, processes
+from . import context, processes, requests
 from .cluster_lease import NOT_OURS, owning
 from .leases import LeaseLost, Leases, open_leases
 from .store import Resource, RunRecord, Store, StoreFull
@@ -79,10 +79,8 @@ class Owner:
 
 
 def _cluster(resource: Resource, owner: Owner) -> None:
-    from .stages import provision_request
-
     stage = owner.stage(resource)
-    request = provision_request(resource.spec, owner.plugins, stage)
+    request = requests.of_spec(resource.spec, owner.plugins, stage)
     with owning(owner.leases, resource, stage):
         _destroy(request, owner)
         if request.cloud.settles and not owner.has_seen(resource):

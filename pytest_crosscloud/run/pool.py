@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CrosscloudError
 from ..model import Cluster, ProvisionRequest, Ref
 from ..redact import redact
-from . import takeover
+from . import requests, takeover
 from .store import Resource, Store
 
 if TYPE_CHECKING:
@@ -79,7 +79,6 @@ def recycler(store: Store, owner: Owner, ttl: float, say: Callable[[str], None])
 
     It returns False if that cannot be done: the cluster is to be destroyed.
     """
-    from .stages import provision_request
 
     def recycle(resource: Resource) -> bool:
         stage = owner.stage(resource)
@@ -87,7 +86,7 @@ def recycler(store: Store, owner: Owner, ttl: float, say: Callable[[str], None])
         cluster = Cluster.from_json(resource.spec["cluster"])
         say(f"making cluster {resource.name} as good as new")
         try:
-            request = provision_request(resource.spec, owner.plugins, stage)
+            request = requests.of_spec(resource.spec, owner.plugins, stage)
             if not owner.plugins.hook.crosscloud_recycle(request=request, cluster=cluster):
                 raise CrosscloudError("no plugin did it")
             if not request.cloud.answers(cluster):

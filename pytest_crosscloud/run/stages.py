@@ -7,15 +7,13 @@ worker. Whoever comes first makes the stage, the others wait for it and read wha
 from __future__ import annotations
 
 import functools
-import hashlib
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import CrosscloudError, StageError
 from ..model import (
@@ -30,7 +28,6 @@ from ..model import (
     E2EResult,
     ErrorClass,
     ProvisionRequest,
-    Ref,
     Release,
     StageName,
     StageResult,
@@ -38,7 +35,7 @@ from ..model import (
     stage_key,
 )
 from ..stage import StageContext
-from . import cluster_lease, making, pool, slots
+from . import cluster_lease, making, pool, requests, slots
 from .cluster_lease import Guard
 from .leases import LeaseLost, Leases, open_leases
 from .making import Make, Making, Outcome, Target, Undo, note
@@ -46,7 +43,6 @@ from .store import Resource
 from .takeover import Inherited
 
 if TYPE_CHECKING:
-    from ..plugins import Plugins
     from .context import Run
 
 _Product = TypeVar("_Product", Release, E2EResult)
@@ -139,11 +135,11 @@ class Engine:
         """
 
         def make(stage: StageContext) -> Outcome:
-            request = self.provision_request(target, stage)
+            request = requests.of_target(self.run, target, stage)
             lease = cluster_lease.take(self._leases, self.run.id, cluster_lease.of_cluster(request.name))
             request = replace(request, tags={**request.tags, cluster_lease.TAG: str(lease.token)})
             # Intent before anything is created: from here on the reaper destroys it, whatever happens to us.
-            spec = {**provision_spec(request, target), "lease": cluster_lease.to_spec(lease)}
+            spec = {**requests.to_spec(request, target), "lease": cluster_lease.to_spec(lease)}
             intent = Resource(self.run.id, "cluster", request.name, "intended", spec)
             with _guarded(stage, Guard(self._leases, lease)):
                 reused = slots.take(self.run, intent, stage, lambda: self._reuse(request, target))
@@ -163,7 +159,7 @@ class Engine:
             return cluster.to_json(), f"{nodes} node{'s' * (nodes != 1)}  KUBECONFIG={cluster.kubeconfig}"
 
         def undo(stage: StageContext) -> None:
-            request = self.provision_request(target, stage)
+            request = requests.of_target(self.run, target, stage)
             known = (item for item in self.run.store.resources(self.run.id) if item.kind == "cluster")
             intent = next((item for item in known if item.name == request.name), None)
             if intent is None or request.cloud.converges(request):
@@ -195,8 +191,8 @@ class Engine:
                 project=self.run.config.projects[cell.build.project],
                 artifacts=artifacts,
                 cluster=cluster,
-                namespace=self.namespace(cell),
-                release=_release(cell),
+                namespace=requests.namespace(self.run.id, cell),
+                release=requests.release(cell),
                 stage=stage,
                 rootdir=Path(self.run.settings.rootdir),
             )
@@ -206,7 +202,7 @@ class Engine:
                 self.run.store.put_resource(Resource(self.run.id, "release", request.namespace, "intended", spec))
             with self._owned(stage, cluster), _evidence(cluster, request.namespace, request.release, stage):
                 if self.run.settings.resumes:
-                    namespace = self.namespace(cell, self.run.settings.resumes)
+                    namespace = requests.namespace(self.run.settings.resumes, cell)
                     self._inherited.clear(cell, cluster, namespace, request.release, stage)
                 release: Release = self._hook.crosscloud_deploy(request=request)
             return release.to_json(), f"{release.name} in {release.namespace}, chart {release.chart}"
@@ -304,7 +300,7 @@ class Engine:
         )  # beside the lock: a run that this one goes on with may have left a bundle
         with suppress(OSError), FileLock(lock):  # a full disk must not hide what failed
             if not packed.exists():
-                pack.pack(self.run, cell, found, _release(cell))
+                pack.pack(self.run, cell, found, requests.release(cell))
                 packed.touch()
 
     # -- upstream ---------------------------------------------------------------------------------------------
@@ -353,32 +349,6 @@ class Engine:
             result = StageResult(stage, target, Status.NA, upstream=upstream.key, log=upstream.log)
             self.run.store.record(self.run.id, result)
 
-    # -- names and requests -----------------------------------------------------------------------------------
-
-    def namespace(self, cell: Cell, run: str = "") -> str:
-        """The cell's own namespace; it carries the run's id, so that cells and runs never share one."""
-        return _label(f"{cell.build.id}-{run or self.run.id}")
-
-    def provision_request(self, target: ClusterTarget, stage: StageContext) -> ProvisionRequest:
-        """What the cloud is given for this target."""
-        cloud = self.run.config.clouds[target.cloud]
-        name = _label(f"xc-{self.run.id}-{target.id}")
-        directory = self.run.directory / "clusters" / target.id
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        variables = dict(self.run.config.variables(target.cloud))
-        return ProvisionRequest(
-            cloud=cloud,
-            name=name,
-            kubernetes=self.run.kubernetes[target.kubernetes],
-            arch=target.arch,
-            workers=int(variables.pop("workers", 0)),
-            variables=variables,
-            directory=directory,
-            tags={"crosscloud-run": self.run.id, "crosscloud-cluster": name},
-            registries=_plain_http(self.run.settings.registry),
-            stage=stage,
-        )
-
 
 @contextmanager
 def _guarded(stage: StageContext, guard: Guard) -> Iterator[None]:
@@ -406,52 +376,6 @@ def _evidence(cluster: Cluster, namespace: str, release: str, stage: StageContex
         raise
 
 
-def provision_spec(request: ProvisionRequest, target: ClusterTarget) -> dict[str, Any]:
-    """All of a ProvisionRequest that another process needs to destroy the cluster, as JSON."""
-    return {
-        "target": target.id,
-        "cloud": request.cloud.name,
-        "name": request.name,
-        "kubernetes": request.kubernetes.to_json(),
-        "arch": request.arch,
-        "workers": request.workers,
-        "variables": dict(request.variables),
-        "directory": str(request.directory),
-        "tags": dict(request.tags),
-        "registries": list(request.registries),
-    }
-
-
-def provision_request(spec: Mapping[str, Any], plugins: Plugins, stage: StageContext) -> ProvisionRequest:
-    """Read back what ``provision_spec`` wrote.
-
-    :raises CrosscloudError: the plugin that declares the cloud is not there any more.
-    """
-    cloud = plugins.clouds.get(spec["cloud"])
-    if cloud is None:
-        raise CrosscloudError(
-            f"cluster {spec['name']}: no plugin declares the cloud {spec['cloud']!r} any more",
-            remedy="install the plugin again and run crosscloud clean",
-        )
-    return ProvisionRequest(
-        cloud=cloud,
-        name=spec["name"],
-        kubernetes=Ref.from_json(spec["kubernetes"]),
-        arch=spec["arch"],
-        workers=spec["workers"],
-        variables=spec["variables"],
-        directory=Path(spec["directory"]),
-        tags=spec["tags"],
-        registries=tuple(spec["registries"]),
-        stage=stage,
-    )
-
-
-def _release(cell: Cell) -> str:
-    """The name of the cell's Helm release."""
-    return _label(cell.build.id)
-
-
 def _e2e_failure(result: E2EResult) -> StageError:
     if result.counts:
         total = result.counts.passed + result.counts.failed
@@ -460,20 +384,3 @@ def _e2e_failure(result: E2EResult) -> StageError:
         message = f"the e2e container exited with {result.exit_code} and wrote no JUnit file"
         message += "".join(f"; {failure}" for failure in result.failures[:3])
     return StageError(message, remedy=f"its log: {result.log}", error_class=ErrorClass.PRODUCT, data=result.to_json())
-
-
-def _plain_http(registry: str) -> tuple[str, ...]:
-    """The run's registry, if the nodes must be told that it has no TLS."""
-    from ..build.distribution import is_inside
-
-    host = registry.removeprefix("http://")
-    return (host,) if host and (host != registry or is_inside(host)) else ()
-
-
-def _label(text: str, limit: int = 53) -> str:
-    """A DNS label (RFC 1123) made of ``text``. Helm allows a release 53 characters; a longer text keeps its
-    difference in a hash."""
-    label = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    if len(label) <= limit:
-        return label
-    return f"{label[: limit - 9].rstrip('-')}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
