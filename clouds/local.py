@@ -50,6 +50,7 @@ class LocalCloud(TerraformCloud):
 
     def module_variables(self, request: ProvisionRequest) -> dict[str, Any]:
         from pytest_crosscloud import machine
+        from pytest_crosscloud.provision.remote import pause_image
         from pytest_crosscloud.toolchain.node import node_bundle
 
         bundle = node_bundle(request.kubernetes, request.arch, request.stage)
@@ -62,7 +63,7 @@ class LocalCloud(TerraformCloud):
             "bundle": {
                 "binary_url": bundle.binary.as_uri(),
                 "images_url": bundle.images.as_uri(),
-                "pause_image": next(name for name in bundle.image_names if "/pause:" in name),
+                "pause_image": pause_image(bundle),
             },
             "disk": str(disk or ""),
             **variables,

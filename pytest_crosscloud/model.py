@@ -244,7 +244,7 @@ class ProvisionRequest:
     workers: int  #: nodes beside the control plane; with 0 the control plane takes pods
     variables: Mapping[str, Any]  #: the user's Terraform variables for this cloud, over the plugin's
     directory: Path  #: the cluster's own: state, kubeconfig, certificates; outlives pytest, mode 0700
-    tags: Mapping[str, str]  #: the run's id and the cluster's name; go on every resource that can carry them
+    tags: Mapping[str, str]  #: run, cluster, expiry (epoch seconds); on every resource that can carry them
     registries: tuple[str, ...]  #: plain-HTTP registries that the nodes may pull from
     stage: StageContext
 
@@ -312,6 +312,7 @@ class Credential:
     name: str
     help: str  #: what it is and where to get it
     required: bool = True
+    secret: bool = True  #: False: a region or an account's name, which logs may show
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ import pluggy
 from . import declared, defaults, hookspecs, paths
 from .declared import Problem, Spec
 from .model import Cloud, Project
+from .redact import add_secret
 from .suggest import among
 
 ENTRY_POINT_GROUP = "pytest_crosscloud"
@@ -194,6 +196,8 @@ class _Loader:
 
     def plugins(self) -> Plugins:
         clouds = self._declared(self.manager.hook.crosscloud_clouds, Cloud)
+        for credential in (found for cloud in clouds.values() for found in cloud.credentials if found.secret):
+            add_secret(os.environ.get(credential.name, ""))
         projects = self._declared(self.manager.hook.crosscloud_projects, Project)
         return Plugins(
             self.rootdir, self.manager, clouds, projects, self.files, tuple(self.problems), tuple(self.conftests)

@@ -55,6 +55,7 @@ class Run:
     """One run, opened. ``refs`` are by BuildTarget id, ``kubernetes`` by the name asked for."""
 
     id: str
+    started: float  #: seconds since the epoch
     store: Store
     settings: Settings
     plugins: Plugins
@@ -132,6 +133,7 @@ def open_run(store: Store, run: str, plugins: Plugins, config: Config, matrix: M
         raise ConfigurationError(f"there is no run {run!r}", remedy="crosscloud clean --dry-run lists the runs")
     return Run(
         id=run,
+        started=record.started,
         store=store,
         settings=Settings(**record.record["settings"]),
         plugins=plugins,

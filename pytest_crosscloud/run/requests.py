@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ..plugins import Plugins
     from .context import Run
 
+#: Seconds from a run's start after which nobody needs what it made, unless it is kept or pooled: for whoever finds it.
+_LIFETIME = 24 * 3600.0
+
 
 def namespace(run: str, cell: Cell) -> str:
     """The cell's own namespace; it carries the run's id, so that cells and runs never share one."""
@@ -29,7 +32,8 @@ def release(cell: Cell) -> str:
 
 def of_target(run: Run, target: ClusterTarget, stage: StageContext) -> ProvisionRequest:
     """What the cloud is given for this target."""
-    cloud = run.config.clouds[target.cloud]
+    cloud, settings = run.config.clouds[target.cloud], run.settings
+    stays = max(settings.keep_failed or 0, settings.reuse or 0)
     name = _label(f"xc-{run.id}-{target.id}")
     directory = run.directory / "clusters" / target.id
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -42,8 +46,12 @@ def of_target(run: Run, target: ClusterTarget, stage: StageContext) -> Provision
         workers=int(variables.pop("workers", 0)),
         variables=variables,
         directory=directory,
-        tags={"crosscloud-run": run.id, "crosscloud-cluster": name},
-        registries=_plain_http(run.settings.registry),
+        tags={
+            "crosscloud-run": run.id,
+            "crosscloud-cluster": name,
+            "crosscloud-expires": str(int(run.started + _LIFETIME + stays)),
+        },
+        registries=_plain_http(settings.registry),
         stage=stage,
     )
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import http.server
 import json
+import os
 import re
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +82,7 @@ def user_data(tmp_path_factory: pytest.TempPathFactory, bootstrap: Bootstrap) ->
     return render(tmp_path_factory.mktemp("kubeadm"), bootstrap, NODES)
 
 
-def render(directory: Path, bootstrap: Bootstrap, nodes: list[dict[str, str]]) -> dict[str, str]:
+def render(directory: Path, bootstrap: Bootstrap, nodes: list[dict[str, str]], **others: Any) -> dict[str, str]:
     variables = {
         "name": "xc-test",
         "kubernetes_version": "v1.36.3",
@@ -91,6 +98,7 @@ def render(directory: Path, bootstrap: Bootstrap, nodes: list[dict[str, str]]) -
         "pod_cidr": "10.244.0.0/16",
         "service_cidr": "10.96.0.0/16",
         "registries": ["192.0.2.1:5000"],
+        **others,
     }
     module = {"source": str(TERRAFORM / "modules" / "kubeadm"), **variables}
     root = {
@@ -204,3 +212,61 @@ def test_user_data_fits_where_it_is_taken_gzipped(user_data: dict[str, str]) -> 
     import gzip
 
     assert all(len(gzip.compress(text.encode())) < 12_000 for text in user_data.values())
+
+
+def test_a_cloud_says_what_comes_before_and_what_its_controllers_read(bootstrap: Bootstrap, tmp_path: Path) -> None:
+    told = {"before": ["ip link set eth1 up"], "cloud_conf": "[Global]\n", "cloud_provider": "external"}
+    rendered = render(tmp_path, bootstrap, NODES, **told)
+    control_plane, worker = (files(rendered[node]) for node in ("control-plane", "worker-1"))
+    assert worker["/etc/crosscloud/before.sh"]["content"] == "set -eu\nip link set eth1 up\n"
+    assert control_plane["/etc/kubernetes/cloud.conf"] == {
+        "path": "/etc/kubernetes/cloud.conf",
+        "content": "[Global]\n",
+        "permissions": "0600",
+    }
+    assert "/etc/kubernetes/cloud.conf" not in worker, "it may have credentials in it"
+    init = documents(rendered["control-plane"], "/etc/crosscloud/kubeadm-init.yaml")
+    external = {"name": "cloud-provider", "value": "external"}
+    assert external in init["InitConfiguration"]["nodeRegistration"]["kubeletExtraArgs"]
+    assert external in init["ClusterConfiguration"]["controllerManager"]["extraArgs"]
+    join = documents(rendered["worker-1"], "/etc/crosscloud/kubeadm-join.yaml")["JoinConfiguration"]
+    assert external in join["nodeRegistration"]["kubeletExtraArgs"]
+
+
+def test_the_kubernetes_projects_own_images_are_pulled(bootstrap: Bootstrap, tmp_path: Path) -> None:
+    bundle = {"binary_url": "https://b.example/v1.36.3/", "images_url": "", "pause_image": "registry.k8s.io/pause:3.10"}
+    rendered = render(tmp_path, bootstrap, NODES[:1], bundle=bundle)
+    init = documents(rendered["control-plane"], "/etc/crosscloud/kubeadm-init.yaml")
+    assert init["InitConfiguration"]["nodeRegistration"]["imagePullPolicy"] == "IfNotPresent"
+
+
+def test_programs_are_fetched_from_a_directory_and_checked(user_data: dict[str, str], tmp_path: Path) -> None:
+    """node.sh's own functions, with curl and the target as they are: a program that was changed is refused."""
+    script = files(user_data["worker-1"])["/etc/crosscloud/node.sh"]["content"]
+    functions = script[script.index("download() {") : script.index("set_up_network() {")]
+    functions = functions.replace("/usr/local/bin", str(tmp_path / "bin")).replace("/var/tmp", str(tmp_path))
+    (tmp_path / "bin").mkdir()
+    for name in ("kubeadm", "kubelet", "kubectl", "kube-proxy"):
+        (tmp_path / name).write_text(name)
+        (tmp_path / f"{name}.sha256").write_text(hashlib.sha256(name.encode()).hexdigest())
+
+    def install() -> int:
+        with served(tmp_path) as address:
+            program = f"set -Eeuo pipefail\nstep() {{ :; }}\nBINARY_URL={address}/\n{functions}\ninstall_binaries\n"
+            return subprocess.run(["bash", "-c", program], timeout=60).returncode
+
+    assert install() == 0
+    assert (tmp_path / "bin" / "kubelet").read_text() == "kubelet"
+    assert os.access(tmp_path / "bin" / "kube-proxy", os.X_OK)
+    (tmp_path / "kubectl").write_text("another")
+    assert install() != 0
+
+
+@contextmanager
+def served(directory: Path) -> Iterator[str]:
+    """The directory over HTTP."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(directory))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

@@ -28,8 +28,10 @@ locals {
   # A quarter of a control plane's start is garbage collection; a cluster that lives for minutes can do with less of it.
   environment = var.durable ? [] : [{ name = "GOGC", value = "400" }]
 
+  provider = var.cloud_provider == "" ? {} : { cloud-provider = var.cloud_provider }
+
   arguments = { for component, arguments in {
-    controller_manager = { leader-elect = "false", kube-api-qps = "500", kube-api-burst = "1000" }
+    controller_manager = merge({ leader-elect = "false", kube-api-qps = "500", kube-api-burst = "1000" }, local.provider)
     scheduler          = { leader-elect = "false" }
     # Alone, etcd waits half of the election timeout before it elects itself.
     etcd = var.durable ? {} : { unsafe-no-fsync = "true", heartbeat-interval = "10", election-timeout = "100" }
@@ -48,8 +50,8 @@ locals {
   registration = { for node in var.nodes : node.name => {
     name             = node.name
     criSocket        = "unix:///run/containerd/containerd.sock"
-    imagePullPolicy  = "Never"
-    kubeletExtraArgs = [{ name = "node-ip", value = node.address }]
+    imagePullPolicy  = var.bundle.images_url == "" ? "IfNotPresent" : "Never"
+    kubeletExtraArgs = [for name, value in merge({ node-ip = node.address }, local.provider) : { name = name, value = value }]
     # Without workers, the control plane takes the pods.
     taints = node.name != local.control_plane.name || length(local.workers) == 0 ? [] : [
       { key = "node-role.kubernetes.io/control-plane", effect = "NoSchedule" },
@@ -182,6 +184,7 @@ locals {
       "/etc/crosscloud/kube-proxy.kubeconfig"  = [local.proxy_kubeconfig, "0600"]
       "/etc/crosscloud/kube-proxy.yaml"        = [local.proxy_configuration, "0644"]
     },
+    length(var.before) == 0 ? {} : { "/etc/crosscloud/before.sh" = [join("\n", concat(["set -eu"], var.before, [""])), "0644"] },
     { for registry in var.registries : "/etc/containerd/certs.d/${registry}/hosts.toml" => [
       "server = \"http://${registry}\"\n[host.\"http://${registry}\"]\n  capabilities = [\"pull\", \"resolve\"]\n", "0644"
     ] },
@@ -190,6 +193,7 @@ locals {
     { (local.control_plane.name) = merge(
       { "/etc/crosscloud/kubeadm-init.yaml" = [local.init_configuration, "0600"] },
       { for name, content in local.pki : "/etc/kubernetes/pki/${name}" => [content, "0600"] },
+      var.cloud_conf == "" ? {} : { "/etc/kubernetes/cloud.conf" = [var.cloud_conf, "0600"] },
     ) },
     { for node in local.workers : node.name => {
       "/etc/crosscloud/kubeadm-join.yaml" = [local.join_configuration[node.name], "0600"]

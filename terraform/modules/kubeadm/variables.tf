@@ -22,7 +22,7 @@ variable "nodes" {
 }
 
 variable "bundle" {
-  description = "Where the nodes get Kubernetes: the node binary and the control plane's images. Files of the node itself (file://) are not checked again."
+  description = "Where the nodes get Kubernetes: the node binary and the control plane's images. A binary_url that ends with / is a directory of programs, each with its .sha256 beside it, as the Kubernetes project publishes them; without an images_url kubeadm pulls the images itself. Files of the node (file://) are not checked again."
   type = object({
     binary_url    = string
     binary_sha256 = optional(string, "")
@@ -65,4 +65,27 @@ variable "durable" {
   description = "Whether etcd waits for the disk and Go collects its garbage as usual. A cluster that lives for minutes and dies with its machine is quicker without."
   type        = bool
   default     = true
+}
+
+variable "before" {
+  description = "Commands for the shell of every node, before anything else: what a cloud's network needs to reach the nodes' addresses. NODE_NAME and NODE_ADDRESS are set."
+  type        = list(string)
+  default     = []
+}
+
+variable "cloud_conf" {
+  description = "What the cloud's controller manager and CSI driver read, /etc/kubernetes/cloud.conf of the control plane. Empty: there is none."
+  type        = string
+  default     = ""
+  sensitive   = true
+}
+
+variable "cloud_provider" {
+  description = "external: a cloud controller manager will be installed, and nodes wait for it. Empty: none will."
+  type        = string
+  default     = ""
+  validation {
+    condition     = contains(["", "external"], var.cloud_provider)
+    error_message = "Kubernetes knows external cloud providers only: external, or nothing."
+  }
 }

@@ -17,6 +17,12 @@ step() {
 # Whoever waits for the node looks for this line on the console.
 trap 'say "FAILED while $step"' ERR
 
+prepare() {
+  if [ ! -e /etc/crosscloud/before.sh ]; then return; fi
+  step "preparing the machine for its cloud"
+  (. /etc/crosscloud/before.sh)
+}
+
 install_packages() {
   if command -v containerd >/dev/null && command -v iptables >/dev/null && [ -x /usr/lib/cni/ptp ]; then return; fi
   step "installing packages"
@@ -25,12 +31,16 @@ install_packages() {
   apt-get -qq install --no-install-recommends --yes containerd runc containernetworking-plugins iptables iproute2 curl
 }
 
+download() {
+  curl --fail --silent --show-error --location --retry 5 --retry-connrefused --output "$2" "$1"
+}
+
 # fetch URL SHA256 TARGET: a file of this machine is linked, anything else downloaded and checked.
 fetch() {
   case $1 in
     file://*) ln -sf "${1#file://}" "$3" ;;
     *)
-      curl --fail --silent --show-error --location --retry 5 --retry-connrefused --output "$3" "$1"
+      download "$1" "$3"
       echo "$2  $3" | sha256sum --check --quiet
       chmod 0755 "$3"
       ;;
@@ -39,10 +49,19 @@ fetch() {
 
 install_binaries() {
   step "installing the node binary"
-  fetch "$BINARY_URL" "$BINARY_SHA256" /usr/local/bin/crosscloud-node
-  for name in kubeadm kubelet kubectl kube-proxy; do
-    ln -sf crosscloud-node "/usr/local/bin/$name"
-  done
+  programs="kubeadm kubelet kubectl kube-proxy"
+  case $BINARY_URL in
+    */)
+      for name in $programs; do
+        download "$BINARY_URL$name.sha256" "/var/tmp/$name.sha256"
+        fetch "$BINARY_URL$name" "$(cut -c1-64 "/var/tmp/$name.sha256")" "/usr/local/bin/$name"
+      done
+      ;;
+    *)
+      fetch "$BINARY_URL" "$BINARY_SHA256" /usr/local/bin/crosscloud-node
+      for name in $programs; do ln -sf crosscloud-node "/usr/local/bin/$name"; done
+      ;;
+  esac
 }
 
 set_up_network() {
@@ -71,7 +90,7 @@ start_containerd() {
 }
 
 import_images() {
-  if [ -n "$(ctr --namespace k8s.io images list --quiet "name==$PAUSE_IMAGE")" ]; then return; fi
+  if [ -z "$IMAGES_URL" ] || [ -n "$(ctr --namespace k8s.io images list --quiet "name==$PAUSE_IMAGE")" ]; then return; fi
   step "importing images"
   fetch "$IMAGES_URL" "$IMAGES_SHA256" /var/tmp/crosscloud-images.tar
   ctr --namespace k8s.io images import /var/tmp/crosscloud-images.tar
@@ -94,6 +113,7 @@ join_cluster() {
   kubeadm join --config /etc/crosscloud/kubeadm-join.yaml
 }
 
+prepare
 install_packages
 install_binaries
 set_up_network

@@ -1,0 +1,105 @@
+"""Clouds of machines elsewhere: where their nodes get Kubernetes, and how what a run owns there is listed."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CrosscloudError
+from ..redact import redact
+from .terraform import TerraformCloud
+
+if TYPE_CHECKING:
+    from ..model import ProvisionRequest
+    from ..toolchain.node import NodeBundle
+
+#: Where the Kubernetes project publishes its programs, a sum beside each.
+RELEASES = "https://dl.k8s.io/release"
+
+#: What kubeadm of these versions asks for; containerd must name the same.
+_PAUSE = "registry.k8s.io/pause:3.10.1"
+
+#: Seconds for a cloud to list what is on it.
+_LISTING = 120.0
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The command of a cloud's own program that prints the names of what carries a tag, one to a line."""
+
+    argv: Sequence[str]  #: ``{run}`` in an argument is the run's id
+    program: str  #: what to install where ``argv[0]`` is not on PATH, and how
+
+    def names(self, run: str) -> list[str]:
+        """:raises CrosscloudError: the program is not there, or failed."""
+        argv = [argument.replace("{run}", run) for argument in self.argv]
+        if shutil.which(argv[0]) is None:
+            raise CrosscloudError(f"{argv[0]} is not on PATH", remedy=self.program)
+        try:
+            done = subprocess.run(
+                argv, capture_output=True, text=True, timeout=_LISTING, check=False, stdin=subprocess.DEVNULL
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CrosscloudError(f"{argv[0]} did not answer within {_LISTING:.0f} s") from error
+        if done.returncode != 0:
+            raise CrosscloudError(f"{argv[0]} exited with {done.returncode}: {redact(done.stderr.strip())}")
+        return [line.strip() for line in done.stdout.splitlines() if line.strip()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteCloud(TerraformCloud):
+    """A Terraform module of a cloud that is reached over its API.
+
+    Beside the module's own there is the variable ``bundle_url``: an address at which nodes find ``node`` and
+    ``images.tar`` of the node bundle that ``crosscloud setup`` makes (put into a bucket, or on a server that they
+    reach). Without it they fetch the Kubernetes project's own programs and images.
+    """
+
+    regions: Sequence[str] = ()  #: some that have all that the module needs; ``variables`` has the default
+    sizes: Sequence[str] = ()  #: types of machines that are enough, the default first
+    inventory: Inventory | None = None  #: lists what a run owns; needs no state
+    is_managed: bool = False  #: the cloud runs the control plane, and its nodes get their own Kubernetes
+
+    def module_variables(self, request: ProvisionRequest) -> dict[str, Any]:
+        variables = super().module_variables(request)
+        url = str(variables.pop("bundle_url", ""))
+        return {"bundle": _published(request, url) if url else released(request), **variables}
+
+    def owned(self, run: str) -> list[str]:
+        return self.inventory.names(run) if self.inventory else []
+
+
+def released(request: ProvisionRequest) -> dict[str, str]:
+    """The Kubernetes project's own programs, and the images that kubeadm pulls."""
+    url = f"{RELEASES}/{request.kubernetes.version}/bin/linux/{request.arch}/"
+    return {"binary_url": url, "images_url": "", "pause_image": _PAUSE}
+
+
+def _published(request: ProvisionRequest, url: str) -> dict[str, str]:
+    """This computer's node bundle, as it was copied to ``url``: the sums are those of the files here."""
+    from ..toolchain.node import node_bundle
+
+    bundle = node_bundle(request.kubernetes, request.arch, request.stage)
+    url = url.rstrip("/")
+    return {
+        "binary_url": f"{url}/{bundle.binary.name}",
+        "binary_sha256": bundle.sha256,
+        "images_url": f"{url}/{bundle.images.name}",
+        "images_sha256": _sum(bundle.images),
+        "pause_image": pause_image(bundle),
+    }
+
+
+def pause_image(bundle: NodeBundle) -> str:
+    """The image of the pods' first process among a bundle's."""
+    return next(name for name in bundle.image_names if "/pause:" in name)
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
