@@ -21,6 +21,7 @@ EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
 COMMANDS = (
     ("setup", "setup", "get the tools that runs need"),
     ("list", "listing", "show clouds and projects, and plugins that are broken"),
+    ("doctor", "doctor", "say what is missing to use each cloud from here"),
     ("plan", "plan", "show what a run would do, and touch nothing"),
     ("report", "report", "write a run's reports, however it ended"),
     ("repro", "repro", "repeat a failed cell from the bundle that it left"),
@@ -32,6 +33,7 @@ examples:
   crosscloud setup                                once, before the first run
   crosscloud list                                 what there is, and where it is declared
   crosscloud list projects --json                 the same for programs
+  crosscloud doctor --clouds=local                what is missing to use it, and how to get it
   crosscloud plan --clouds=local --projects=coredns
                                                   what would be built, created and tested
   pytest -n auto --clouds=local --projects=coredns

@@ -96,9 +96,7 @@ def select(
     kubernetes_names = _refs("--kubernetes", DEFAULT_KUBERNETES if kubernetes is None else kubernetes, errors)
     arch_names = _archs(arch, config, errors)
     if errors:
-        # A plugin that is broken may be why a name is unknown.
-        errors += [f"broken plugin: {problem}" for problem in config.plugins.problems]
-        raise ConfigurationError("\n".join(errors), remedy="crosscloud list shows what there is")
+        raise _wrong(errors, config)
 
     cluster_keys = [
         (cloud.name, version, name)
@@ -134,6 +132,24 @@ def select(
     cell_ids = _ids(cell_keys, many_versions, many_archs)
     cells = tuple(Cell(build, cluster, id_) for (build, cluster), id_ in zip(pairs, cell_ids, strict=True))
     return Matrix(cells, tuple(builds.values()), tuple(clusters))
+
+
+def chosen_clouds(config: Config, names: str | None) -> list[Cloud]:
+    """The clouds of a comma list, in the configuration's order; None: all active ones.
+
+    :raises ConfigurationError: a name that nobody declares, or that is not active.
+    """
+    errors: list[str] = []
+    clouds = _chosen("cloud", names, config.clouds, config, errors)
+    if errors:
+        raise _wrong(errors, config)
+    return clouds
+
+
+def _wrong(errors: list[str], config: Config) -> ConfigurationError:
+    # A plugin that is broken may be why a name is unknown.
+    broken = [f"broken plugin: {problem}" for problem in config.plugins.problems]
+    return ConfigurationError("\n".join([*errors, *broken]), remedy="crosscloud list shows what there is")
 
 
 # -- what was asked for -------------------------------------------------------------------------------------
