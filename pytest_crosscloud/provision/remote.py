@@ -34,21 +34,43 @@ class Inventory:
 
     argv: Sequence[str]  #: ``{run}`` in an argument is the run's id
     program: str  #: what to install where ``argv[0]`` is not on PATH, and how
+    also: Sequence[Sequence[str]] = ()  #: further commands of the program, for what one command does not list
 
     def names(self, run: str) -> list[str]:
         """:raises CrosscloudError: the program is not there, or failed."""
-        argv = [argument.replace("{run}", run) for argument in self.argv]
-        if shutil.which(argv[0]) is None:
-            raise CrosscloudError(f"{argv[0]} is not on PATH", remedy=self.program)
-        try:
-            done = subprocess.run(
-                argv, capture_output=True, text=True, timeout=_LISTING, check=False, stdin=subprocess.DEVNULL
-            )
-        except subprocess.TimeoutExpired as error:
-            raise CrosscloudError(f"{argv[0]} did not answer within {_LISTING:.0f} s") from error
-        if done.returncode != 0:
-            raise CrosscloudError(f"{argv[0]} exited with {done.returncode}: {redact(done.stderr.strip())}")
-        return [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        names: list[str] = []
+        for command in (self.argv, *self.also):
+            names += self.read(answer([argument.replace("{run}", run) for argument in command], self.program))
+        return names
+
+    def read(self, output: str) -> list[str]:
+        """The names in what a command printed."""
+        return [line.strip() for line in output.splitlines() if line.strip()]
+
+
+def answer(argv: Sequence[str], program: str) -> str:
+    """What a cloud's own program prints.
+
+    :param program: what to install where ``argv[0]`` is not on PATH, and how.
+    :raises CrosscloudError: it is not there, failed, or does not answer in time.
+    """
+    if shutil.which(argv[0]) is None:
+        raise CrosscloudError(f"{argv[0]} is not on PATH", remedy=program)
+    try:
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=_LISTING, check=False, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CrosscloudError(f"{argv[0]} did not answer within {_LISTING:.0f} s") from error
+    if done.returncode != 0:
+        raise CrosscloudError(f"{argv[0]} exited with {done.returncode}: {redact(done.stderr.strip())}")
+    return done.stdout
+
+
+def short(what: str, needed: int, limit: int, used: int) -> list[str]:
+    """What to say where a quota has no room, for ``Cloud.capacity``; nothing where it has."""
+    left = max(0, limit - used)
+    return [f"{what}: {needed} needed, {left} left of the quota of {limit}"] if left < needed else []
 
 
 @dataclass(frozen=True, kw_only=True)

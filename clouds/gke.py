@@ -1,0 +1,53 @@
+"""Google Kubernetes Engine: terraform/gke. Google runs the control plane."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_crosscloud import hookimpl
+from pytest_crosscloud.model import Credential
+from pytest_crosscloud.provision.remote import Inventory, RemoteCloud
+
+if TYPE_CHECKING:
+    from pytest_crosscloud.model import Cloud
+
+
+def _list(kind: str, condition: str) -> tuple[str, ...]:
+    return ("gcloud", *kind.split(), "list", f"--filter={condition}", "--format=value(selfLink)")
+
+
+@hookimpl
+def crosscloud_clouds() -> list[Cloud]:
+    return [
+        RemoteCloud(
+            name="gke",
+            display_name="Google Kubernetes Engine",
+            order=45,
+            arch=("amd64", "arm64"),
+            is_managed=True,
+            credentials=(
+                Credential(
+                    "GOOGLE_APPLICATION_CREDENTIALS",
+                    "path of a service account's key, or of a workload identity's configuration: IAM & Admin > Service"
+                    " Accounts > Keys, with the roles of terraform/gke/README.md",
+                    secret=False,
+                ),
+                Credential("GOOGLE_PROJECT", "the project's id: gcloud projects list", secret=False),
+            ),
+            regions=("europe-west4", "europe-west1", "us-central1", "us-east1", "asia-southeast1"),
+            sizes=("e2-standard-2", "n2-standard-2", "c4a-standard-2", "t2a-standard-2"),
+            variables={"zone": "europe-west4-a"},
+            # Networks carry no labels, but they carry the run's name.
+            inventory=Inventory(
+                _list("container clusters", "resourceLabels.crosscloud-run={run}"),
+                "install the Google Cloud CLI, and let it in: gcloud auth login"
+                " --cred-file=$GOOGLE_APPLICATION_CREDENTIALS, gcloud config set project $GOOGLE_PROJECT",
+                also=(
+                    _list("compute instances", "labels.crosscloud-run={run}"),
+                    _list("compute disks", "labels.crosscloud-run={run}"),
+                    _list("compute networks subnets", "name~^xc-{run}-"),
+                    _list("compute networks", "name~^xc-{run}-"),
+                ),
+            ),
+        )
+    ]

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from clouds.azure import crosscloud_clouds, lacking
+
+#: Of `az vm list-usage --location westeurope --output json` (numbers are text there), three of some 200 quotas.
+USAGE = json.dumps(
+    [
+        {
+            "currentValue": "3",
+            "limit": "100",
+            "localName": "Virtual Machines",
+            "name": {"localizedValue": "Virtual Machines", "value": "virtualMachines"},
+        },
+        {
+            "currentValue": "4",
+            "limit": "10",
+            "localName": "Total Regional vCPUs",
+            "name": {"localizedValue": "Total Regional vCPUs", "value": "cores"},
+        },
+        {
+            "currentValue": "0",
+            "limit": "2",
+            "localName": "Standard Dpsv6 Family vCPUs",
+            "name": {"localizedValue": "Standard Dpsv6 Family vCPUs", "value": "StandardDpsv6Family"},
+        },
+    ]
+)
+
+
+def test_a_quota_without_room_is_named() -> None:
+    assert lacking(USAGE, "westeurope", "Standard_D2s_v6", 3) == []
+    assert lacking(USAGE, "westeurope", "Standard_D2s_v6", 4) == [
+        "Total Regional vCPUs of westeurope: 8 needed, 6 left of the quota of 10"
+    ]
+
+
+def test_a_family_has_a_quota_of_its_own() -> None:
+    assert lacking(USAGE, "westeurope", "Standard_D2ps_v6", 2) == [
+        "Standard Dpsv6 Family vCPUs of westeurope: 4 needed, 2 left of the quota of 2"
+    ]
+
+
+def test_a_size_that_is_not_understood_says_nothing() -> None:
+    assert lacking(USAGE, "westeurope", "Basic_A1", 100) == []
+
+
+def test_az_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "usage").write_text(USAGE)
+    program = tmp_path / "az"
+    program.write_text(f'#!/bin/sh\nread -r usage < {tmp_path}/usage\necho "$usage"\necho "$*" > {tmp_path}/said\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (cloud,) = crosscloud_clouds()
+    assert cloud.capacity(4) == ["Total Regional vCPUs of westeurope: 8 needed, 6 left of the quota of 10"]
+    assert "--location westeurope" in (tmp_path / "said").read_text()
+    program.unlink()
+    assert cloud.capacity(4) == [], "without az nothing is known of quotas"

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clouds.packet import crosscloud_clouds
+from pytest_crosscloud import paths
+from pytest_crosscloud.testing.render import files, render, variables
+
+
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METAL_AUTH_TOKEN", "a-token")
+    monkeypatch.setenv("METAL_PROJECT_ID", "a-project")
+    monkeypatch.delenv("EQUINIX_API_ENDPOINT", raising=False)
+
+
+@pytest.mark.usefixtures("credentials")
+def test_says_that_the_service_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    (cloud,) = crosscloud_clouds()
+    (problem,) = cloud.preflight()
+    assert "closed on 2026-06-30" in problem
+    monkeypatch.setenv("EQUINIX_API_ENDPOINT", "http://192.0.2.1")
+    assert cloud.preflight() == []
+
+
+def test_owned_are_the_machines_of_the_runs_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "metal"
+    program.write_text('#!/bin/sh\necho \'[{"id": "5678", "hostname": "xc-0123abcd-packet-worker-1"}]\'\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (cloud,) = crosscloud_clouds()
+    assert cloud.owned("0123abcd") == ["xc-0123abcd-packet-worker-1 (5678)"]
+
+
+def test_a_machine_brings_up_its_vlan_and_its_firewall() -> None:
+    given = variables(vlan=1234, allowed_cidrs=["198.51.100.0/24", "192.0.2.0/24"])
+    rendered = render(paths.data("terraform", "packet"), given)
+    before = files(rendered["worker-1"])["/etc/crosscloud/before.sh"]
+    assert "ip link add link bond0 name private type vlan id 1234\n" in before
+    lines = [line.split() for line in before.splitlines() if "--dport 6443" in line]
+    assert [line[line.index("-s") + 1] for line in lines] == ["198.51.100.0/24", "192.0.2.0/24"]
+    assert before.index("--dport 6443") < before.index("outside -j DROP") < before.index("PREROUTING")
+
+
+def test_clusters_have_vlans_of_their_own() -> None:
+    module = paths.data("terraform", "packet")
+    numbers = set()
+    for name in ("xc-0123abcd-packet", "xc-4567cdef-packet"):
+        before = files(render(module, variables(name=name, workers=0))["control-plane"])["/etc/crosscloud/before.sh"]
+        numbers.add(int(before.partition("vlan id ")[2].split()[0]))
+    assert len(numbers) == 2
+    assert all(2 <= number < 4000 for number in numbers)
