@@ -69,7 +69,11 @@ set_up_network() {
   modprobe -a overlay 2>/dev/null || true
   echo 1 >/proc/sys/net/ipv4/ip_forward
   for route in $ROUTES; do
-    ip route replace "${route%=*}" via "${route#*=}"
+    # Where nodes are not on one link, what stands between them routes the pods, and no gateway but it would be taken.
+    case $(ip -oneline route get "${route#*=}") in
+      *" via "*) ;;
+      *) ip route replace "${route%=*}" via "${route#*=}" ;;
+    esac
   done
   # The metadata service hands out this node's user-data, with the keys in it. What is forwarded comes from a pod; some
   # clouds' name server has the same address. mangle: a table where kube-proxy accepts nothing before.
