@@ -26,7 +26,7 @@ locals {
       "  ip address add ${local.endpoint}/32 dev lo",
       "fi",
       # No firewall stands before the machines: theirs looks at what comes in by the public side, before it is forwarded.
-      "if [ -e /sys/class/net/bond0 ]; then",
+      "if ip link show bond0 >/dev/null 2>&1; then",
       "  command -v iptables >/dev/null || { apt-get -qq update && apt-get -qq install --yes iptables; }",
       "  iptables -t mangle -N outside",
       "  iptables -t mangle -A outside -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN",

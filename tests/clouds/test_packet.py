@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,40 @@ def test_clusters_have_vlans_of_their_own() -> None:
         numbers.add(int(before.partition("vlan id ")[2].split()[0]))
     assert len(numbers) == 2
     assert all(2 <= number < 4000 for number in numbers)
+
+
+#: A machine with bond0, whose other end is the outside with two addresses; on the machine everybody may have a page.
+OUTSIDE = """
+set -eu
+ip link set lo up
+unshare --net sleep 60 & outside=$!
+until [ "$(readlink /proc/$outside/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
+ip link add bond0 type veth peer name eth0 netns $outside
+ip address add 198.51.100.1/24 dev bond0
+ip link set bond0 up
+from="nsenter --net=/proc/$outside/ns/net"
+$from ip address add 198.51.100.9/24 dev eth0
+$from ip address add 198.51.100.200/24 dev eth0
+$from ip link set eth0 up
+$from ip route add 203.0.113.1 via 198.51.100.1
+ip address add 10.240.0.10/32 dev lo  # it has its address: the VLAN is there
+for port in 6443 10250; do python3 -m http.server --directory /proc/sys/kernel/random $port >/dev/null 2>&1 & done
+until curl -s localhost:6443 >/dev/null && curl -s localhost:10250 >/dev/null; do sleep 0.05; done
+NODE_NAME=control-plane NODE_ADDRESS=10.240.0.10 bash before.sh
+ip -oneline address show dev lo to 203.0.113.1 | grep -q .
+for address in 198.51.100.9 198.51.100.200; do
+  for server in 203.0.113.1:6443 198.51.100.1:6443 198.51.100.1:10250; do
+    $from curl -s --max-time 2 --interface $address $server >/dev/null && echo $address reaches $server
+  done
+done
+kill $(jobs -p)
+"""
+
+
+@pytest.mark.root
+def test_from_outside_nothing_is_reached_but_the_api_by_who_may(tmp_path: Path) -> None:
+    rendered = render(paths.data("terraform", "packet"), variables(allowed_cidrs=["198.51.100.9/32"]))
+    (tmp_path / "before.sh").write_text(files(rendered["control-plane"])["/etc/crosscloud/before.sh"])
+    argv = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", OUTSIDE]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == ["198.51.100.9 reaches 203.0.113.1:6443"], done.stderr
