@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +36,15 @@ class Inventory:
     argv: Sequence[str]  #: ``{run}`` in an argument is the run's id
     program: str  #: what to install where ``argv[0]`` is not on PATH, and how
     also: Sequence[Sequence[str]] = ()  #: further commands of the program, for what one command does not list
+    #: What the program calls the environment variables that the provider has another name for, by its own name.
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def names(self, run: str) -> list[str]:
         """:raises CrosscloudError: the program is not there, or failed."""
         names: list[str] = []
         for command in (self.argv, *self.also):
-            names += self.read(answer([argument.replace("{run}", run) for argument in command], self.program))
+            argv = [argument.replace("{run}", run) for argument in command]
+            names += self.read(answer(argv, self.program, self.environment))
         return names
 
     def read(self, output: str) -> list[str]:
@@ -48,17 +52,25 @@ class Inventory:
         return [line.strip() for line in output.splitlines() if line.strip()]
 
 
-def answer(argv: Sequence[str], program: str) -> str:
+def answer(argv: Sequence[str], program: str, environment: Mapping[str, str] | None = None) -> str:
     """What a cloud's own program prints.
 
     :param program: what to install where ``argv[0]`` is not on PATH, and how.
+    :param environment: as Inventory's.
     :raises CrosscloudError: it is not there, failed, or does not answer in time.
     """
     if shutil.which(argv[0]) is None:
         raise CrosscloudError(f"{argv[0]} is not on PATH", remedy=program)
+    renamed = {name: os.environ[known] for name, known in (environment or {}).items() if known in os.environ}
     try:
         done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=_LISTING, check=False, stdin=subprocess.DEVNULL
+            argv,
+            capture_output=True,
+            text=True,
+            timeout=_LISTING,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **renamed},
         )
     except subprocess.TimeoutExpired as error:
         raise CrosscloudError(f"{argv[0]} did not answer within {_LISTING:.0f} s") from error

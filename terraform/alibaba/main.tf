@@ -10,7 +10,7 @@ terraform {
   }
 }
 
-# Credentials: ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and ALIBABA_CLOUD_REGION.
+# Credentials: ALICLOUD_ACCESS_KEY, ALICLOUD_SECRET_KEY and ALICLOUD_REGION.
 provider "alicloud" {
   region = var.region
 }
@@ -156,6 +156,7 @@ resource "alicloud_forward_entry" "api" {
   ip_protocol        = "tcp"
   internal_ip        = alicloud_instance.node["control-plane"].private_ip
   internal_port      = "6443"
+  port_break         = true # the way out shares the address
   depends_on         = [alicloud_eip_association.api]
 }
 

@@ -59,7 +59,7 @@ variable "registries" {
 # -- this cloud's own
 
 variable "region" {
-  description = "Region; null: what ALIBABA_CLOUD_REGION says."
+  description = "Region; null: what ALICLOUD_REGION says."
   type        = string
   default     = null
 }

@@ -22,7 +22,9 @@ locals {
     var.arch == "arm64" ? "Ubuntu 22.04 server 64bit with ARM" : "Ubuntu 22.04 server 64bit"
   ) : var.image
   zone = var.availability_zone == "" ? data.huaweicloud_availability_zones.here.names[0] : var.availability_zone
-  # Huawei's values have at most 43 characters.
+  # Huawei's names have at most 64 characters, which a cluster's with a node's may exceed.
+  machines = { for index, node in local.nodes : node.name => merge(node, { machine = "${var.name}-${index}" }) }
+  # Huawei's values have at most 43.
   tags = { for key, value in var.tags : key => substr(value, 0, 43) }
   cloud_conf = templatefile("${path.module}/cloud.conf.tftpl", {
     region            = huaweicloud_vpc.nodes.region
@@ -57,9 +59,8 @@ resource "huaweicloud_vpc_subnet" "nodes" {
 
 resource "huaweicloud_networking_secgroup" "nodes" {
   name                 = var.name
-  description          = "Nodes of ${var.name}"
+  description          = join(" ", [for key, value in var.tags : "${key}=${value}"]) # not every version has tags for it
   delete_default_rules = true
-  tags                 = local.tags
 }
 
 resource "huaweicloud_networking_secgroup_rule" "out" {
@@ -90,8 +91,8 @@ resource "huaweicloud_networking_secgroup_rule" "inside" {
 
 # One for each node: the control plane's is the API server's, and all of them are the way out.
 resource "huaweicloud_vpc_eip" "node" {
-  for_each = { for node in local.nodes : node.name => node }
-  name     = "${var.name}-${each.key}"
+  for_each = local.machines
+  name     = each.value.machine
   tags     = local.tags
 
   publicip {
@@ -99,7 +100,7 @@ resource "huaweicloud_vpc_eip" "node" {
   }
 
   bandwidth {
-    name        = "${var.name}-${each.key}"
+    name        = each.value.machine
     share_type  = "PER"
     size        = var.bandwidth
     charge_mode = "traffic"
@@ -107,8 +108,8 @@ resource "huaweicloud_vpc_eip" "node" {
 }
 
 resource "huaweicloud_compute_instance" "node" {
-  for_each                    = { for index, node in local.nodes : node.name => merge(node, { index = index }) }
-  name                        = "${var.name}-${each.value.index}" # of at most 64 characters
+  for_each                    = local.machines
+  name                        = each.value.machine
   image_id                    = data.huaweicloud_images_image.node.id
   flavor_id                   = local.size
   availability_zone           = local.zone

@@ -10,7 +10,7 @@ terraform {
   }
 }
 
-# Credentials: OCI_tenancy_ocid and so on of the environment, or ~/.oci/config.
+# Credentials: TF_VAR_tenancy_ocid and so on, which this provider reads itself, or ~/.oci/config.
 provider "oci" {
   region = var.region
 }
@@ -195,6 +195,7 @@ resource "oci_network_load_balancer_backend_set" "api" {
 }
 
 resource "oci_network_load_balancer_backend" "api" {
+  name                     = "control-plane"
   backend_set_name         = oci_network_load_balancer_backend_set.api.name
   network_load_balancer_id = oci_network_load_balancer_network_load_balancer.api.id
   ip_address               = oci_core_instance.node["control-plane"].private_ip

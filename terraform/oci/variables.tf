@@ -65,7 +65,7 @@ variable "compartment_id" {
 }
 
 variable "region" {
-  description = "Region; null: what the provider's own environment or ~/.oci/config says."
+  description = "Region; null: what ~/.oci/config says."
   type        = string
   default     = null
 }

@@ -1,0 +1,55 @@
+"""Huawei Cloud: terraform/huawei."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pytest_crosscloud import hookimpl
+from pytest_crosscloud.model import Credential
+from pytest_crosscloud.provision.remote import Inventory, RemoteCloud
+
+if TYPE_CHECKING:
+    from pytest_crosscloud.model import Cloud
+
+_TAG = ("--action=filter", "--tags.1.key=crosscloud-run", "--tags.1.values.1={run}")
+_FORMAT = ("--cli-output=json",)
+
+
+class ByTag(Inventory):
+    """Huawei's services list by tag each for itself, in one form."""
+
+    def read(self, output: str) -> list[str]:
+        return [f"{item['resource_name']} ({item['resource_id']})" for item in json.loads(output).get("resources", [])]
+
+
+@hookimpl
+def crosscloud_clouds() -> list[Cloud]:
+    return [
+        RemoteCloud(
+            name="huawei",
+            display_name="Huawei Cloud",
+            order=100,
+            arch=("amd64", "arm64"),
+            credentials=(
+                Credential(
+                    "HW_ACCESS_KEY",
+                    "an IAM user's, with the policy of terraform/huawei/README.md: My Credentials > Access Keys",
+                    secret=False,
+                ),
+                Credential("HW_SECRET_KEY", "its secret, in the file that the console gives once"),
+                Credential("HW_REGION_NAME", "e.g. eu-west-101", secret=False),
+            ),
+            regions=("eu-west-101", "ap-southeast-3", "ap-southeast-1", "cn-north-4", "la-north-2"),
+            sizes=("c7.large.2", "c6.large.2", "s6.large.2", "kc1.large.2", "kc2.large.2"),
+            inventory=ByTag(
+                ("hcloud", "ECS", "ListServersByTag", *_TAG, *_FORMAT),
+                "install KooCLI from Huawei's console, and log it in: hcloud configure init",
+                also=(
+                    ("hcloud", "EIP", "ListPublicipsByTags", *_TAG, *_FORMAT),
+                    ("hcloud", "VPC", "ListVpcsByTags", *_TAG, *_FORMAT),
+                    ("hcloud", "VPC", "ListSubnetsByTags", *_TAG, *_FORMAT),
+                ),
+            ),
+        )
+    ]

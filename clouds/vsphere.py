@@ -1,0 +1,50 @@
+"""VMware vSphere: terraform/vsphere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_crosscloud import hookimpl
+from pytest_crosscloud.model import Credential
+from pytest_crosscloud.provision.remote import Inventory, RemoteCloud
+
+if TYPE_CHECKING:
+    from pytest_crosscloud.model import Cloud
+
+
+@hookimpl
+def crosscloud_clouds() -> list[Cloud]:
+    return [
+        RemoteCloud(
+            name="vsphere",
+            display_name="vSphere",
+            order=80,
+            credentials=(
+                Credential("VSPHERE_SERVER", "vCenter's name or address, without https://", secret=False),
+                Credential(
+                    "VSPHERE_USER",
+                    "an account of vCenter with the role of terraform/vsphere/README.md, e.g. ci@vsphere.local",
+                    secret=False,
+                ),
+                Credential("VSPHERE_PASSWORD", "its password"),
+                Credential(
+                    "VSPHERE_ALLOW_UNVERIFIED_SSL",
+                    "true, where vCenter's certificate is of its own making",
+                    required=False,
+                    secret=False,
+                ),
+            ),
+            # Of machines and folders: their names have the run's id in them, and go with its tags.
+            inventory=Inventory(
+                ("govc", "find", "/", "-type", "m", "-name", "xc-{run}-*"),
+                "install govc: go install github.com/vmware/govmomi/govc@latest",
+                also=(("govc", "find", "/", "-type", "f", "-name", "xc-{run}-*"),),
+                environment={
+                    "GOVC_URL": "VSPHERE_SERVER",
+                    "GOVC_USERNAME": "VSPHERE_USER",
+                    "GOVC_PASSWORD": "VSPHERE_PASSWORD",
+                    "GOVC_INSECURE": "VSPHERE_ALLOW_UNVERIFIED_SSL",
+                },
+            ),
+        )
+    ]

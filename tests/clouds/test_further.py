@@ -1,0 +1,247 @@
+"""OpenStack, vSphere, OCI, Huawei and Alibaba: what their plugins ask the clouds, and what their modules make."""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import gzip
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pytest_crosscloud import paths
+from pytest_crosscloud.errors import CrosscloudError
+from pytest_crosscloud.model import Cloud
+from pytest_crosscloud.plugins import load
+from pytest_crosscloud.testing.render import files, render, variables
+from pytest_crosscloud.toolchain.tools import tool
+
+NAMES = ("openstack", "vsphere", "oci", "huawei", "alibaba")
+
+
+@pytest.fixture(scope="module")
+def clouds(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Cloud]:
+    return load(tmp_path_factory.mktemp("root")).clouds
+
+
+def programs(directory: Path, name: str, output: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cloud's own program that prints ``output``, and writes its arguments and environment to the returned file."""
+    log = directory / "asked"
+    program = directory / name
+    (directory / "answer").write_text(output)
+    program.write_text(f'#!/bin/sh\n{{ echo "$@"; env; }} >>{log}\ncat {directory}/answer\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+    return log
+
+
+@pytest.mark.parametrize(
+    ("name", "program", "output", "owned", "asked"),
+    [
+        ("openstack", "openstack", "xc-0a-os-worker-1\n", ["xc-0a-os-worker-1"], "server list --name ^xc-0a-"),
+        ("openstack", "openstack", "192.0.2.7\n", ["192.0.2.7"], "floating ip list --tags crosscloud-run=0a"),
+        (
+            "vsphere",
+            "govc",
+            "/dc/vm/xc-0a-vs/xc-0a-vs-worker-1\n",
+            ["/dc/vm/xc-0a-vs/xc-0a-vs-worker-1"],
+            "-name xc-0a-*",
+        ),
+        ("oci", "oci", "", [], "freeformTags.value = '0a'"),
+        (
+            "oci",
+            "oci",
+            '{"data": {"items": [{"display-name": "xc-0a-oci", "identifier": "ocid1.vcn.x"}]}}',
+            ["xc-0a-oci (ocid1.vcn.x)"],
+            "structured-search",
+        ),
+        (
+            "huawei",
+            "hcloud",
+            '{"resources": [{"resource_name": "xc-0a-hw-0", "resource_id": "1f"}]}',
+            ["xc-0a-hw-0 (1f)"],
+            "EIP ListPublicipsByTags --action=filter --tags.1.key=crosscloud-run --tags.1.values.1=0a",
+        ),
+        (
+            "alibaba",
+            "aliyun",
+            '{"TagResources": [{"ResourceARN": "arn:acs:ecs:eu-central-1:1:instance/i-1"}]}',
+            ["arn:acs:ecs:eu-central-1:1:instance/i-1"],
+            'tag ListTagResources --Tags {"crosscloud-run":"0a"}',
+        ),
+    ],
+    ids=["openstack", "openstack-floating-ip", "vsphere", "oci-nothing", "oci", "huawei", "alibaba"],
+)
+def test_owned(
+    clouds: Mapping[str, Cloud],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    program: str,
+    output: str,
+    owned: list[str],
+    asked: str,
+) -> None:
+    log = programs(tmp_path, program, output, monkeypatch)
+    assert set(clouds[name].owned("0a")) == set(owned)
+    assert asked in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "program", "given", "expected"),
+    [
+        ("vsphere", "govc", {"VSPHERE_SERVER": "vc.example", "VSPHERE_PASSWORD": "p"}, "GOVC_URL=vc.example\n"),
+        ("oci", "oci", {"TF_VAR_user_ocid": "ocid1.user.x"}, "OCI_CLI_USER=ocid1.user.x\n"),
+        ("alibaba", "aliyun", {"ALICLOUD_ACCESS_KEY": "a"}, "ALIBABA_CLOUD_ACCESS_KEY_ID=a\n"),
+    ],
+    ids=["vsphere", "oci", "alibaba"],
+)
+def test_programs_get_the_providers_credentials_by_their_own_names(
+    clouds: Mapping[str, Cloud],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    program: str,
+    given: dict[str, str],
+    expected: str,
+) -> None:
+    for variable, value in given.items():
+        monkeypatch.setenv(variable, value)
+    log = programs(tmp_path, program, "{}", monkeypatch)
+    clouds[name].owned("0a")
+    assert expected in log.read_text()
+
+
+def test_a_program_that_is_not_there_is_named(clouds: Mapping[str, Cloud], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    for name in NAMES:
+        with pytest.raises(CrosscloudError, match="is not on PATH"):
+            clouds[name].owned("0a")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_missing_is_said_with_where_to_get_it(
+    clouds: Mapping[str, Cloud], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    required = [credential for credential in clouds[name].credentials if credential.required]
+    for credential in required:
+        monkeypatch.delenv(credential.name, raising=False)
+    assert len(clouds[name].preflight()) == len(required) >= 3
+    assert any(credential.secret for credential in required) or name == "oci"  # which has its secret in a file
+
+
+# -- modules ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_user_data_fits(name: str) -> None:
+    """The least of these clouds takes 32 KiB of it."""
+    rendered = render(paths.data("terraform", name), variables(workers=2), cloud_conf="#" * 1000)
+    assert list(rendered) == ["control-plane", "worker-1", "worker-2"]
+    assert all(len(base64.b64encode(gzip.compress(text.encode()))) < 24_000 for text in rendered.values())
+
+
+def before(name: str, **given: Any) -> str:
+    return files(render(paths.data("terraform", name), variables(**given))["worker-1"])["/etc/crosscloud/before.sh"]
+
+
+def test_vsphere_has_its_firewall_on_the_nodes() -> None:
+    script = before("vsphere", network_cidr="192.168.7.0/24", allowed_cidrs=["198.51.100.0/24"])
+    assert "-s 198.51.100.0/24 -d 192.168.7.10 -p tcp --dport 6443 -j RETURN\n" in script
+    assert script.index("--dport 6443") < script.index("CROSSCLOUD -j DROP") < script.index("PREROUTING")
+
+
+def test_alibabas_metadata_service_is_out_of_the_pods_reach() -> None:
+    assert "iptables -t mangle -A FORWARD -d 100.100.100.200 -j DROP\n" in before("alibaba")
+
+
+def test_oracles_own_rules_are_gone_and_stay_gone(tmp_path: Path) -> None:
+    script = before("oci")
+    rules = tmp_path / "rules.v4"
+    rules.write_text("-A INPUT -j REJECT\n-A OUTPUT -d 169.254.0.0/16 -j InstanceServices\n-A FORWARD -j REJECT\n")
+    (line,) = (line for line in script.splitlines() if "sed" in line)
+    subprocess.run(["sh", "-euc", line.replace("/etc/iptables", str(tmp_path))], check=True)
+    assert rules.read_text() == "-A OUTPUT -d 169.254.0.0/16 -j InstanceServices\n"
+
+
+# -- cloud.conf ---------------------------------------------------------------------------------------------
+
+
+def cloud_conf(name: str, directory: Path, values: dict[str, Any]) -> str:
+    template = paths.data("terraform", name, "cloud.conf.tftpl")
+    (directory / "main.tf.json").write_text(
+        json.dumps(
+            {
+                "variable": {"values": {}},
+                "output": {"text": {"value": f'${{templatefile("{template}", var.values)}}'}},
+            }
+        )
+    )
+    (directory / "terraform.tfvars.json").write_text(json.dumps({"values": values}))
+    for command in (["init"], ["apply", "-auto-approve"]):
+        subprocess.run([tool("terraform"), *command], cwd=directory, check=True, capture_output=True)
+    text: str = json.loads((directory / "terraform.tfstate").read_text())["outputs"]["text"]["value"]
+    return text
+
+
+def ini(text: str) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read_string(text)
+    return parser
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_openstacks_cloud_conf(tmp_path: Path, known: bool) -> None:
+    controllers = {
+        "auth_url": "https://keystone.example/v3",
+        "application_credential_id": "an-id",
+        "application_credential_secret": "a-secret",
+    }
+    values = {
+        "region": "R1",
+        "network_name": "xc",
+        "subnet_id": "s-1",
+        "external_network": "out",
+        "external_network_id": "n-1",
+    }
+    parsed = ini(cloud_conf("openstack", tmp_path, {**values, "controllers": controllers if known else None}))
+    assert parsed["LoadBalancer"]["floating-network-id"] == "n-1"
+    assert parsed["Global"]["region"] == "R1"
+    assert parsed["Global"].get("application-credential-secret") == ("a-secret" if known else None)
+
+
+def test_vspheres_cloud_conf(tmp_path: Path) -> None:
+    controllers = {"server": "vc.example", "user": "u", "password": "p", "insecure": False}
+    parsed = ini(cloud_conf("vsphere", tmp_path, {"controllers": controllers, "datacenter": "dc", "cluster": "xc"}))
+    assert parsed['VirtualCenter "vc.example"']["datacenters"] == '"dc"'
+    assert parsed["Global"]["insecure-flag"] == '"false"'
+
+
+def test_ocis_cloud_conf(tmp_path: Path) -> None:
+    parsed = yaml.safe_load(cloud_conf("oci", tmp_path, {"compartment_id": "c", "vcn_id": "v", "subnet_id": "s"}))
+    assert parsed["auth"] == {"useInstancePrincipals": True}
+    assert parsed["loadBalancer"]["subnet1"] == "s"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_huaweis_cloud_conf(tmp_path: Path, known: bool) -> None:
+    controllers = {"access_key": "a", "secret_key": "s", "project_id": "p"} if known else None
+    values = {"region": "R1", "vpc_id": "v", "subnet_id": "s", "security_group_id": "g", "controllers": controllers}
+    parsed = ini(cloud_conf("huawei", tmp_path, values))
+    assert parsed["Vpc"]["id"] == "v"
+    assert parsed["Global"].get("access-key") == ("a" if known else None)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_alibabas_cloud_conf(tmp_path: Path, known: bool) -> None:
+    controllers = {"access_key_id": "an-id", "access_key_secret": "a-secret"} if known else None
+    values = {"region": "R1", "vpc_id": "v", "vswitch_id": "w", "zone": "z", "controllers": controllers}
+    parsed = json.loads(cloud_conf("alibaba", tmp_path, values))
+    assert parsed["Global"]["vswitchid"] == "z:w"
+    assert parsed["Global"].get("accessKeyID") == (base64.b64encode(b"an-id").decode() if known else None)
