@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 import time
 from collections.abc import Generator
 from contextlib import suppress
@@ -19,7 +20,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from . import wire
-from .graph import Graph
+from .graph import Graph, stages_of
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -32,6 +33,12 @@ _OVER = "tests-over"
 
 #: Seconds between two looks whether a place is free.
 _INTERVAL = 0.05
+
+#: Seconds that a worker that has collected keeps its place without a test.
+_PATIENCE = 2.0
+
+#: Seconds, and of these the part in which a process must have a processor, or queue for one, to be one that computes.
+_LOOK, _COMPUTES = 0.25, 0.25
 
 
 def configure(node: WorkerController, directory: Path, *, is_ours: bool) -> None:
@@ -94,7 +101,7 @@ class WorkerPlugin:
     def pytest_collection_finish(self, session: pytest.Session) -> Generator[None]:
         Graph.of(session.items).write(self._directory)
         yield  # pytest-xdist reports the collection to the controller in here
-        self._turn.end()
+        self._turn.end_when_idle()
         gc.freeze()
         gc.enable()
         if session.items and self._is_ours:
@@ -106,6 +113,7 @@ class WorkerPlugin:
             # The test that will really come next may share its fixtures: they stay until idle knows it.
             nextitem.parent = item.parent
         if not isinstance(item, Idle):
+            self._turn.begin(is_waiting=bool(stages_of(item).touched))
             return None
         setup = item.session._setupstate
         call = pytest.CallInfo.from_call(lambda: setup.teardown_exact(nextitem), "teardown", reraise=KeyboardInterrupt)
@@ -115,11 +123,17 @@ class WorkerPlugin:
 
 
 class _Turn:
-    """One of as many places as there are processors."""
+    """One of as many places as there are processors: for those who collect, or run tests that do nothing but compute.
+
+    More workers than that would collect for nothing: they could only slow down those who have the processors.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self._places = [FileLock(directory / f"collecting-{n}") for n in range(len(os.sched_getaffinity(0)))]
+        self._places = [
+            FileLock(directory / f"collecting-{n}", thread_local=False) for n in range(len(os.sched_getaffinity(0)))
+        ]
         self._over = directory / _OVER
+        self._begun, self._ended = threading.Event(), threading.Event()
 
     def wait(self) -> bool:
         """:returns: whether there was a place before all was over."""
@@ -131,6 +145,32 @@ class _Turn:
             time.sleep(_INTERVAL)
         return False
 
-    def end(self) -> None:
+    def end_when_idle(self) -> None:
+        """Give the place to another worker as soon as this one waits for something."""
+        threading.Thread(target=self._watch, name="crosscloud-turn", daemon=True).start()
+
+    def begin(self, *, is_waiting: bool) -> None:
+        """A test begins: one that is likely to wait for what it needs, or to compute."""
+        if is_waiting:
+            self._ended.set()
+        self._begun.set()
+
+    def _watch(self) -> None:
+        self._begun.wait(_PATIENCE)
+        computes = self._begun.is_set()
+        while computes:
+            began, used = time.monotonic(), _computed()
+            if self._ended.wait(_LOOK):
+                break
+            computes = _computed() - used >= _COMPUTES * (time.monotonic() - began)
         for place in self._places:
             place.release()
+
+
+def _computed() -> float:
+    """Seconds for which the main thread, which runs the tests, has had a processor or queued for one."""
+    try:
+        running, queueing, _ = map(int, Path("/proc/self/schedstat").read_text().split())
+    except (OSError, ValueError):  # a kernel that does not count
+        return time.process_time()
+    return (running + queueing) / 1e9

@@ -33,6 +33,7 @@ class Full(Cloud):
 class Slow(Cloud):
     def preflight(self):
         time.sleep(30)
+        return []
 
 class Broken(Cloud):
     def preflight(self):
