@@ -124,6 +124,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "crosscloud(projects=…, clouds=…, over=…): narrow a test's part of the matrix; over='builds', "
         "'clusters' or 'cells' says which part a test of the pipeline fixture runs over",
     )
+    # Of pytest_crosscloud.testing, whose tests are collected in other people's packages.
+    config.addinivalue_line("markers", "root: needs root: it starts machines of this computer")
+    config.addinivalue_line("markers", "slow: takes minutes")
     if not _selected(config) or config.option.help:
         return
     session = _get_session(config)

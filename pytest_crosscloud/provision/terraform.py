@@ -216,7 +216,7 @@ class TerraformCloud(Cloud):
         from . import cluster
         from .bootstrap import Bootstrap, write_secret
 
-        root = self._copy_module(request.directory)
+        root = self.copy_module(request.directory)
         terraform = Terraform(root, request.stage)
         # Other secrets would be other user-data: Terraform would replace the nodes of an attempt before this one.
         known = (root / VARIABLES_FILE).exists()
@@ -260,7 +260,8 @@ class TerraformCloud(Cloud):
     def _root(self, directory: Path) -> Path:
         return directory / "terraform" / self.source.name
 
-    def _copy_module(self, directory: Path) -> Path:
+    def copy_module(self, directory: Path) -> Path:
+        """Copy the module, with the shared ones beside it, into a cluster's directory; return the root module."""
         root = self._root(directory)
         for source in (paths.data("terraform", "modules"), self.source):
             target = directory / "terraform" / source.name

@@ -1,1 +1,5 @@
-"""For the tests of plugins: a test kit for clouds and projects."""
+"""For the tests of plugins: a test kit for clouds and projects. Not for plugins themselves: it imports pytest."""
+
+from .contract import CloudContract
+
+__all__ = ["CloudContract"]

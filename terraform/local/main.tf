@@ -5,29 +5,10 @@ terraform {
 }
 
 locals {
-  machine = "${var.python} -m pytest_crosscloud.machine"
-  # The first address is the host's own.
-  nodes = [for index in range(1 + var.workers) : {
-    name    = index == 0 ? "control-plane" : "worker-${index}"
-    address = cidrhost(var.cidr, 10 + index)
-    role    = index == 0 ? "control-plane" : "worker"
-  }]
+  machine  = "${var.python} -m pytest_crosscloud.machine"
+  endpoint = local.nodes[0].address
   # Machines of all clusters share this computer, so theirs are longer names than the nodes'.
   machines = { for index, node in local.nodes : "${var.name}.${index}" => node }
-}
-
-module "kubeadm" {
-  source             = "../modules/kubeadm"
-  name               = var.name
-  kubernetes_version = var.kubernetes_version
-  endpoint           = local.nodes[0].address
-  nodes              = local.nodes
-  bundle             = var.bundle
-  bootstrap          = var.bootstrap
-  pod_cidr           = var.pod_cidr
-  service_cidr       = var.service_cidr
-  registries         = var.registries
-  durable            = false
 }
 
 # What takes things down is a resource of its own, in the state before anything is brought up: terraform runs no destroy

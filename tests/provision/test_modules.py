@@ -1,4 +1,4 @@
-"""The Terraform modules: their common interface, and what modules/kubeadm renders."""
+"""The shared Terraform modules: what modules/kubeadm renders. What root modules are held to is in tests/clouds."""
 
 from __future__ import annotations
 
@@ -20,45 +20,15 @@ import yaml
 
 from pytest_crosscloud import paths
 from pytest_crosscloud.provision.bootstrap import Bootstrap
+from pytest_crosscloud.testing.checks import OUTPUTS, VARIABLES
 from pytest_crosscloud.toolchain.tools import tool
 
 TERRAFORM = paths.data("terraform")
-ROOTS = sorted(path for path in TERRAFORM.iterdir() if path.is_dir() and path.name != "modules")
-
-#: As terraform/README.md lists them.
-VARIABLES = {
-    *("name", "kubernetes_version", "bundle", "workers", "arch", "pod_cidr", "service_cidr", "tags"),
-    *("bootstrap", "registries"),
-}
-OUTPUTS = {"endpoint", "nodes", "kubeconfig"}
-
-
-def blocks(module: Path, kind: str) -> dict[str, str]:
-    """Top-level blocks of a module by name, with their text."""
-    text = "\n".join(path.read_text() for path in sorted(module.glob("*.tf")))
-    return dict(re.findall(rf'^{kind} "(\w+)" {{\n(.*?)^}}$', text, re.MULTILINE | re.DOTALL))
-
-
-def normal(text: str) -> str:
-    return re.sub(r"\s+", " ", text)
-
-
-@pytest.mark.parametrize("root", ROOTS, ids=lambda path: path.name)
-def test_every_root_module_has_the_common_interface(root: Path) -> None:
-    variables = blocks(root, "variable")
-    assert variables.keys() >= VARIABLES
-    reference = blocks(TERRAFORM / "local", "variable")
-    for name in VARIABLES:
-        types = [re.search(r"type\s*=.*", normal(text)) for text in (variables[name], reference[name])]
-        assert types[0] and types[1] and types[0][0] == types[1][0], f"{name} differs from terraform/local's"
-    assert blocks(root, "output").keys() == OUTPUTS
-    assert "sensitive = true" in normal(variables["bootstrap"])
-    assert "sensitive = true" in normal(blocks(root, "output")["kubeconfig"])
 
 
 def test_the_readme_lists_the_interface() -> None:
     listed = set(re.findall(r"^\| `(\w+)`", (TERRAFORM / "README.md").read_text(), re.MULTILINE))
-    assert listed == VARIABLES | OUTPUTS
+    assert listed == {*VARIABLES, *OUTPUTS}
 
 
 def test_the_modules_are_formatted() -> None:
