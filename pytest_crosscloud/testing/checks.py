@@ -50,8 +50,6 @@ def declaration(cloud: Cloud) -> Iterator[str]:
             yield f"credential {credential.name!r} is no name of an environment variable"
         if not credential.help:
             yield f"credential {credential.name} does not say what it is and where to get it"
-        if is_secret_name(credential.name) and not credential.secret and not credential.name.endswith(("_FILE", "_ID")):
-            yield f"credential {credential.name} is called like a secret, and declared as none"
 
 
 def interface(cloud: TerraformCloud, module: Module) -> Iterator[str]:

@@ -8,13 +8,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from .. import paths
+from .. import machine, paths
 from ..errors import CrosscloudError
 from ..model import Cloud, ProvisionRequest, Ref
 from ..provision import providers
@@ -22,7 +22,7 @@ from ..provision.module import Module
 from ..provision.terraform import TerraformCloud
 from ..stage import StageContext
 from ..toolchain.tools import tool
-from . import checks
+from . import boot, checks
 from .render import PURE, render, variables
 
 #: Seconds for one command of crosscloud's; doctor waits for half a minute at most, plan for a quarter.
@@ -55,7 +55,7 @@ class CloudContract:
     # -- the plugin -----------------------------------------------------------------------------------------
 
     def test_declaration(self) -> None:
-        assert list(checks.declaration(self.cloud)) == []
+        accept(checks.declaration(self.cloud))
 
     def test_secrets_are_shown_nowhere(self, pytestconfig: pytest.Config) -> None:
         """Values that are planted in every credential are in no output of the commands."""
@@ -79,7 +79,7 @@ class CloudContract:
             )
             said = done.stdout + done.stderr
             assert done.returncode in (0, 1), f"{command}: {done.stderr}"  # 4: nobody knows the cloud here
-            assert list(checks.leaks(said, planted)) == [], command
+            accept(checks.leaks(said, planted), command)
 
     def test_destroying_nothing_works_and_twice_too(self, tmp_path: Path) -> None:
         """As the reaper does after a provision that died before it made anything."""
@@ -94,16 +94,16 @@ class CloudContract:
     # -- its Terraform module -------------------------------------------------------------------------------
 
     def test_interface(self) -> None:
-        assert list(checks.interface(self.terraform_cloud(), self.module())) == []
+        accept(checks.interface(self.terraform_cloud(), self.module()))
 
     def test_names_begin_with_the_clusters(self) -> None:
-        assert list(checks.naming(self.module(), self.unnamed)) == []
+        accept(checks.naming(self.module(), self.unnamed))
 
     def test_everything_carries_the_tags(self) -> None:
-        assert list(checks.tagging(self.module(), self.untagged)) == []
+        accept(checks.tagging(self.module(), self.untagged))
 
     def test_secrets_are_sensitive(self) -> None:
-        assert list(checks.secrecy(self.module())) == []
+        accept(checks.secrecy(self.module()))
 
     def test_format(self) -> None:
         argv = [str(tool("terraform")), "fmt", "-check", "-diff", str(self.terraform_cloud().source)]
@@ -140,8 +140,21 @@ class CloudContract:
     # -- what its nodes boot --------------------------------------------------------------------------------
 
     def test_user_data(self) -> None:
-        wrong = {node: list(checks.user_data(text)) for node, text in self.user_data().items()}
-        assert wrong == {"control-plane": [], "worker-1": []}
+        rendered = self.user_data()
+        assert list(rendered) == ["control-plane", "worker-1"], "the nodes' names, as everywhere"
+        accept(f"{node}: {fault}" for node, text in rendered.items() for fault in checks.user_data(text))
+
+    @pytest.mark.root
+    @pytest.mark.slow
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it starts machines of this computer")
+    def test_user_data_boots(self, tmp_path: Path) -> None:
+        """A control plane and a worker, as machines of this computer at the addresses that the cloud would give."""
+        self.user_data()
+        if missing := machine.preflight():
+            pytest.skip(f"no machines here: {missing[0]}")
+        given = {**self.cloud.variables, **self.variables, "workers": 1}
+        nodes = boot.ready_nodes(self.terraform_cloud().source, given, tmp_path)
+        assert sorted(nodes) == ["control-plane", "worker-1"]
 
     # -- what the tests above ask for -----------------------------------------------------------------------
 
@@ -183,6 +196,12 @@ class CloudContract:
             registries=(),
             stage=stage,
         )
+
+
+def accept(faults: Iterable[str], where: object = "") -> None:
+    """Fail with all that is wrong, a line each."""
+    if lines := list(faults):
+        pytest.fail("\n".join([*([f"{where}:"] if where else []), *lines]), pytrace=False)
 
 
 @functools.cache

@@ -11,7 +11,19 @@ from pytest_crosscloud.testing import CloudContract
 
 #: What the tests of a cloud have to know beside the cloud: values for variables, and what cannot carry tags or names.
 KNOWN: Mapping[str, Mapping[str, Any]] = {
+    "azure": {
+        "untagged": (
+            "azurerm_subnet",
+            "azurerm_route",
+            "azurerm_subnet_route_table_association",
+            "azurerm_network_security_rule",
+            "azurerm_subnet_network_security_group_association",
+            "azurerm_role_assignment",
+        ),
+        "unnamed": ("azurerm_route", "azurerm_network_security_rule"),  # within their table and group
+    },
     "local": {"variables": {"cidr": "198.19.255.0/24", "run": "0123abcd"}},
+    "packet": {"untagged": ("equinix_metal_port", "equinix_metal_ip_attachment")},
 }
 
 CLOUDS = plugins.load(Path(__file__).parent).clouds
