@@ -1,0 +1,127 @@
+"""Amazon Web Services: EC2 instances in a VPC of their own, see terraform/aws."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_crosscloud import hookimpl
+from pytest_crosscloud.errors import CrosscloudError
+from pytest_crosscloud.model import Credential
+from pytest_crosscloud.provision.remote import RemoteCloud
+
+if TYPE_CHECKING:
+    from pytest_crosscloud.model import Cloud, ProvisionRequest
+
+    from .api import Api
+
+_KEYS = "IAM > Users > Security credentials > Access keys; or set AWS_PROFILE. terraform/aws/README.md has its policy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsCloud(RemoteCloud):
+    """terraform/aws, and what AWS' API says beside it. Credentials are an access key or AWS_PROFILE."""
+
+    def preflight(self) -> list[str]:
+        from . import api
+
+        lacking = []
+        try:
+            found = api.credentials()
+        except CrosscloudError as error:
+            return [_line(error)]
+        if found is None:
+            needed = (credential for credential in self.credentials if credential.required)
+            lacking = [f"{credential.name} is not set: {credential.help}" for credential in needed]
+        if not self._region():
+            lacking.append("AWS_REGION is not set: where to make clusters, e.g. eu-central-1; or the variable region")
+        if not lacking:
+            try:
+                self._api().query("sts", "GetCallerIdentity")
+            except CrosscloudError as error:
+                lacking.append(_line(error))
+        return lacking
+
+    def capacity(self, clusters: int) -> list[str]:
+        from . import quota
+
+        return quota.lacking(self._api(), clusters, int(self.variables.get("workers", 0)), self._type())
+
+    def console_texts(self, request: ProvisionRequest) -> dict[str, str]:
+        from . import owned
+
+        try:
+            api = self._api(str(request.variables.get("region") or ""))
+            texts = {}
+            for instance in owned.instances(api, "crosscloud-cluster", request.name):
+                answer = api.query("ec2", "GetConsoleOutput", InstanceId=instance.id)
+                said = base64.b64decode(answer.findtext("output") or "").decode(errors="replace")
+                texts[instance.name.removeprefix(f"{request.name}-")] = said
+        except (CrosscloudError, ValueError):  # a look at what a node says must not end the wait for it
+            return {}
+        return texts
+
+    def owned(self, run: str) -> list[str]:
+        from . import owned
+
+        return owned.names(self._api(), run)
+
+    def runs(self) -> list[str]:
+        from . import api, owned
+
+        # Every crosscloud clean asks; who has no credentials has nothing there.
+        return owned.runs(self._api()) if api.credentials() and self._region() else []
+
+    def sweep(self, run: str) -> None:
+        from . import owned
+
+        owned.sweep(self._api(), run)
+
+    def _region(self) -> str:
+        from . import api
+
+        return str(self.variables.get("region") or "") or api.region()
+
+    def _type(self) -> str:
+        return str(self.variables.get("instance_type") or self.sizes[0])
+
+    def _api(self, region: str = "") -> Api:
+        """:raises CrosscloudError: there are no credentials, or no region."""
+        from . import api
+
+        found, where = api.credentials(), region or self._region()
+        if found is None:
+            raise CrosscloudError(
+                "AWS: there are no credentials", remedy="set AWS_ACCESS_KEY_ID and its secret, or AWS_PROFILE"
+            )
+        if not where:
+            raise CrosscloudError("AWS: no region is known", remedy="set AWS_REGION")
+        return api.Api(where, found)
+
+
+def _line(error: CrosscloudError) -> str:
+    return ": ".join(filter(None, (error.message, error.remedy)))
+
+
+@hookimpl
+def crosscloud_clouds() -> list[Cloud]:
+    return [
+        AwsCloud(
+            name="aws",
+            display_name="AWS",
+            order=20,
+            arch=("amd64", "arm64"),
+            credentials=(
+                Credential("AWS_ACCESS_KEY_ID", f"the id of an access key: {_KEYS}", secret=False),
+                Credential("AWS_SECRET_ACCESS_KEY", f"its secret: {_KEYS}"),
+                Credential(
+                    "AWS_SESSION_TOKEN", "its token, if the key is a temporary one (aws sts, SSO)", required=False
+                ),
+                Credential("AWS_PROFILE", "instead of a key: a profile of ~/.aws", required=False, secret=False),
+                Credential("AWS_REGION", "where to make clusters, e.g. eu-central-1", required=False, secret=False),
+            ),
+            regions=("us-east-1", "us-west-2", "eu-central-1", "eu-west-1", "ap-southeast-1"),
+            sizes=("t3.medium", "m7i.large", "t4g.medium", "m7g.large"),
+        )
+    ]

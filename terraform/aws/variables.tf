@@ -1,0 +1,113 @@
+# -- the same in every root module; see ../README.md
+
+variable "name" {
+  type = string
+}
+
+variable "kubernetes_version" {
+  type = string
+}
+
+variable "bundle" {
+  type = object({
+    binary_url    = string
+    binary_sha256 = optional(string, "")
+    images_url    = string
+    images_sha256 = optional(string, "")
+    pause_image   = string
+  })
+}
+
+variable "workers" {
+  type = number
+}
+
+variable "arch" {
+  type = string
+}
+
+variable "pod_cidr" {
+  type    = string
+  default = "10.244.0.0/16"
+}
+
+variable "service_cidr" {
+  type    = string
+  default = "10.96.0.0/16"
+}
+
+variable "tags" {
+  type = map(string)
+}
+
+variable "bootstrap" {
+  type = object({
+    ca              = object({ certificate = string, key = string })
+    etcd_ca         = object({ certificate = string, key = string })
+    front_proxy_ca  = object({ certificate = string, key = string })
+    service_account = object({ certificate = string, key = string })
+    proxy           = object({ certificate = string, key = string })
+    token           = string
+  })
+  sensitive = true
+}
+
+variable "registries" {
+  type = list(string)
+}
+
+# -- this cloud's own
+
+variable "region" {
+  description = "Region; null: what AWS_REGION or the profile says."
+  type        = string
+  default     = null
+}
+
+variable "instance_type" {
+  description = "Type of all nodes, of the wanted arch. Empty: t3.medium or t4g.medium, 2 vCPUs with 4 GiB."
+  type        = string
+  default     = ""
+}
+
+variable "image" {
+  description = "AMI of all nodes, Debian or Ubuntu with cloud-init. Empty: the newest Debian 12 of Debian's own account."
+  type        = string
+  default     = ""
+}
+
+variable "disk_gib" {
+  description = "Size of each node's disk, in GiB."
+  type        = number
+  default     = 20
+}
+
+variable "network_cidr" {
+  description = "The VPC's own range; its only subnet has all of it."
+  type        = string
+  default     = "10.240.0.0/24"
+}
+
+variable "allowed_cidrs" {
+  description = "Who reaches the API server from outside."
+  type        = list(string)
+  default     = ["0.0.0.0/0"]
+}
+
+variable "instance_profile" {
+  description = "An instance profile that is there, for all nodes. Empty: a role and a profile are made for each kind of node."
+  type        = string
+  default     = ""
+}
+
+variable "permissions_boundary" {
+  description = "ARN of the permissions boundary of the roles that are made; null: none."
+  type        = string
+  default     = null
+}
+
+variable "cloud_provider" {
+  description = "external: a cloud controller manager will be installed, and nodes wait for it. Empty: none will."
+  type        = string
+  default     = ""
+}
