@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_crosscloud.model import Cloud
 
 _LOCATION = "westeurope"
-_SIZES = ("Standard_D2s_v6", "Standard_D2s_v5", "Standard_D2ps_v6", "Standard_D2ps_v5")
+_SIZES = ("Standard_D2s_v5", "Standard_D2s_v6", "Standard_D2ps_v5", "Standard_D2ps_v6")
 
 _PROGRAM = (
     "install the Azure CLI, and log it in: az login --service-principal"

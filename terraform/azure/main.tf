@@ -25,7 +25,7 @@ data "azurerm_client_config" "this" {}
 
 locals {
   machines     = { for node in local.nodes : node.name => node }
-  size         = var.size != "" ? var.size : var.arch == "arm64" ? "Standard_D2ps_v6" : "Standard_D2s_v6"
+  size         = var.size != "" ? var.size : var.arch == "arm64" ? "Standard_D2ps_v5" : "Standard_D2s_v5"
   has_identity = var.cloud_provider == "external"
   endpoint     = azurerm_public_ip.node["control-plane"].ip_address
 
@@ -186,7 +186,9 @@ resource "azurerm_linux_virtual_machine" "node" {
   size                  = local.size
   network_interface_ids = [azurerm_network_interface.node[each.key].id]
   custom_data           = base64gzip(module.kubeadm.user_data[each.key])
-  tags                  = var.tags
+  # Sizes from v6 on have no other, and it is not what Azure takes by itself.
+  disk_controller_type = can(regex("_v([6-9]|[1-9][0-9])$", local.size)) ? "NVMe" : null
+  tags                 = var.tags
 
   # Azure starts no Linux machine without a way to log in. Nobody is told this one, and port 22 is closed.
   admin_username                  = "crosscloud"

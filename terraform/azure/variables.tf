@@ -65,7 +65,7 @@ variable "location" {
 }
 
 variable "size" {
-  description = "Size of the nodes; empty: Standard_D2s_v6, or Standard_D2ps_v6 for arm64."
+  description = "Size of the nodes; empty: Standard_D2s_v5, or Standard_D2ps_v5 for arm64."
   type        = string
   default     = ""
 }

@@ -27,8 +27,15 @@ install_packages() {
   if command -v containerd >/dev/null && command -v iptables >/dev/null && [ -x /usr/lib/cni/ptp ]; then return; fi
   step "installing packages"
   export DEBIAN_FRONTEND=noninteractive
-  apt-get -qq update
-  apt-get -qq install --no-install-recommends --yes containerd runc containernetworking-plugins iptables iproute2 curl
+  # containerd's configuration is there before it; a machine that has just started may be installing updates.
+  options="--option Dpkg::Options::=--force-confold --option DPkg::Lock::Timeout=300"
+  for _ in 1 2 3 4 5 6; do
+    if apt-get -qq update; then break; fi
+    sleep 10
+  done
+  # shellcheck disable=SC2086 # several words
+  apt-get -qq install $options --no-install-recommends --yes \
+    containerd runc containernetworking-plugins iptables iproute2 curl
 }
 
 download() {
