@@ -5,9 +5,17 @@ CLOUDS := local
 PROJECTS := coredns
 REFS   := stable,head
 
-# Tests that need minutes or an emulator are for test-all; real machines and clusters need root.
+# Real machines and clusters need root.
 ROOT   := $(filter 0,$(shell id -u))
-MARKS  := not slow$(if $(ROOT),, and not root)
+
+# Most of a test is waiting, so several run at a time; of those with machines fewer, and each file's one after the other.
+# Both kinds run, whatever becomes of the first. Tests that need minutes or an emulator are for test-all.
+PYTEST := $(VENV)/python -m pytest
+define run-tests
+$(PYTEST) -n 4 --dist worksteal -m "not root$(1)" tests || failed=1; \
+$(if $(ROOT),$(PYTEST) -n 2 --dist loadfile -m "root$(1)" tests || failed=1;) \
+exit $${failed:-0}
+endef
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint bench setup venv lock clean
@@ -42,12 +50,12 @@ lint: venv  ## style and types
 	$(VENV)/mypy
 
 test: lint $(if $(ROOT),setup)  ## all tests but those that need minutes each
-	$(VENV)/python -m pytest -m "$(MARKS)" tests
+	$(call run-tests, and not slow)
 	@$(if $(ROOT),,echo "Left out: the tests marked root. They start real machines and clusters, which needs root: sudo make test")
 
 test-all: lint $(if $(ROOT),setup)  ## the slow tests too
 	$(if $(ROOT),@$(VENV)/python -m tests.e2e.guest)
-	$(VENV)/python -m pytest $(if $(ROOT),,-m "not root") tests
+	$(call run-tests)
 	scripts/oldest-pytest -m "not root and not slow" tests/run tests/pipeline
 	@$(if $(ROOT),,echo "Left out: the tests marked root. They start real machines and clusters, which needs root: sudo make test-all")
 

@@ -41,7 +41,7 @@ def bystander(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
     try:
         yield job
         (rootdir / "over").touch()
-        assert job.wait(120) == 0, job.text
+        assert job.wait(300) == 0, job.text
         assert job.traces() == []
     finally:
         job.process.kill()
@@ -93,14 +93,14 @@ KILLS = [
 def test_nothing_is_left_of_a_real_run(
     start: Callable[..., Job], bystander: Job, victims: Callable[[Job], list[Process]], moment: float
 ) -> None:
-    wait_for(lambda: bystander.is_done("provision"), "bystander's cluster", 120)
+    wait_for(lambda: bystander.is_done("provision"), "bystander's cluster", 300)
     job = start("-n", "1", "--refs=stable", "test_it.py", files={"test_it.py": _TEST})
     wait_for(lambda: job.run, "run", 60)
     due = time.monotonic() + moment
     wait_for(lambda: (time.monotonic() > due and victims(job)) or job.process.poll() is not None, "victim", 60)
     for process in victims(job):
         processes.send(process, signal.SIGKILL)
-    job.wait(120)
+    job.wait(300)
     if victims is everything:  # nobody is left who could know
         clean = [sys.executable, "-c", "from pytest_crosscloud.cli import main; raise SystemExit(main())"]
         command = [*clean, "clean", "--run", job.run]
