@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -9,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_crosscloud import hookimpl
+from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.model import Credential
-from pytest_crosscloud.provision.remote import Inventory, RemoteCloud, answer, short
+from pytest_crosscloud.provision.remote import Inventory, RemoteCloud, answer, node_names, short
 
 if TYPE_CHECKING:
-    from pytest_crosscloud.model import Cloud
+    from pytest_crosscloud.model import Cloud, ProvisionRequest
 
 _LOCATION = "westeurope"
 _SIZES = ("Standard_D2s_v5", "Standard_D2s_v6", "Standard_D2ps_v5", "Standard_D2ps_v6")
@@ -22,6 +24,9 @@ _PROGRAM = (
     "install the Azure CLI, and log it in: az login --service-principal"
     " --username $ARM_CLIENT_ID --password $ARM_CLIENT_SECRET --tenant $ARM_TENANT_ID"
 )
+
+#: Seconds to read a node's console.
+_CONSOLE = 30.0
 
 #: A size of Azure's: letter, vCPUs, features, version, as in Standard_D2ps_v6.
 _SIZE = re.compile(r"Standard_([A-Z]+?)(\d+)([a-z]*)(_v\d+)?", re.IGNORECASE)
@@ -38,6 +43,14 @@ class AzureCloud(RemoteCloud):
         argv = ["az", "vm", "list-usage", "--location", location, "--output", "json"]
         nodes = clusters * (1 + int(self.variables.get("workers", 0)))
         return lacking(answer(argv, _PROGRAM), location, str(self.variables.get("size") or _SIZES[0]), nodes)
+
+    def console_texts(self, request: ProvisionRequest) -> dict[str, str]:
+        texts = {}
+        for node in node_names(request.workers):
+            argv = ["az", "vm", "boot-diagnostics", "get-boot-log", "--resource-group", request.name]
+            with contextlib.suppress(CrosscloudError):  # a look at what a node says must not end the wait for it
+                texts[node] = answer([*argv, "--name", f"{request.name}-{node}"], _PROGRAM, timeout=_CONSOLE)
+        return texts
 
 
 def lacking(usage: str, location: str, size: str, nodes: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -9,19 +10,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_crosscloud import hookimpl
+from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.model import Credential
-from pytest_crosscloud.provision.remote import Inventory, RemoteCloud, answer, short
+from pytest_crosscloud.provision.remote import Inventory, RemoteCloud, answer, node_names, short
 
 if TYPE_CHECKING:
-    from pytest_crosscloud.model import Cloud
+    from pytest_crosscloud.model import Cloud, ProvisionRequest
 
 _ZONE = "europe-west4-a"
 _SIZES = ("e2-standard-2", "n2-standard-2", "c4a-standard-2", "t2a-standard-2")
 
-_PROGRAM = (
-    "install the Google Cloud CLI, and let it in: gcloud auth login --cred-file=$GOOGLE_APPLICATION_CREDENTIALS,"
-    " gcloud config set project $GOOGLE_PROJECT"
-)
+_PROGRAM = "install the Google Cloud CLI; it gets the same credentials"
+
+#: What Google's program calls them.
+_ENVIRONMENT = {
+    "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": "GOOGLE_APPLICATION_CREDENTIALS",
+    "CLOUDSDK_CORE_PROJECT": "GOOGLE_PROJECT",
+}
+
+#: Seconds to read a node's console.
+_CONSOLE = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +42,18 @@ class GceCloud(RemoteCloud):
         region = str(self.variables.get("zone", _ZONE)).rpartition("-")[0]
         argv = ["gcloud", "compute", "regions", "describe", region, "--format=json(quotas)"]
         nodes = 1 + int(self.variables.get("workers", 0))
-        return lacking(answer(argv, _PROGRAM), region, str(self.variables.get("size") or _SIZES[0]), clusters, nodes)
+        said = answer(argv, _PROGRAM, _ENVIRONMENT)
+        return lacking(said, region, str(self.variables.get("size") or _SIZES[0]), clusters, nodes)
+
+    def console_texts(self, request: ProvisionRequest) -> dict[str, str]:
+        zone = str(request.variables.get("zone", _ZONE))
+        texts = {}
+        for node in node_names(request.workers):
+            name = f"{request.name}-{node}"
+            argv = ["gcloud", "compute", "instances", "get-serial-port-output", name, f"--zone={zone}"]
+            with contextlib.suppress(CrosscloudError):  # a look at what a node says must not end the wait for it
+                texts[node] = answer(argv, _PROGRAM, _ENVIRONMENT, timeout=_CONSOLE)
+        return texts
 
 
 def lacking(described: str, region: str, size: str, clusters: int, nodes: int) -> list[str]:
@@ -95,6 +114,7 @@ def crosscloud_clouds() -> list[Cloud]:
                     _list("networks subnets", "name~^xc-{run}-"),
                     _list("networks", "name~^xc-{run}-"),
                 ),
+                environment=_ENVIRONMENT,
             ),
         )
     ]

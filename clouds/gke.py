@@ -40,14 +40,17 @@ def crosscloud_clouds() -> list[Cloud]:
             # Networks carry no labels, but they carry the run's name.
             inventory=Inventory(
                 _list("container clusters", "resourceLabels.crosscloud-run={run}"),
-                "install the Google Cloud CLI, and let it in: gcloud auth login"
-                " --cred-file=$GOOGLE_APPLICATION_CREDENTIALS, gcloud config set project $GOOGLE_PROJECT",
+                "install the Google Cloud CLI; it gets the same credentials",
                 also=(
                     _list("compute instances", "labels.crosscloud-run={run}"),
                     _list("compute disks", "labels.crosscloud-run={run}"),
                     _list("compute networks subnets", "name~^xc-{run}-"),
                     _list("compute networks", "name~^xc-{run}-"),
                 ),
+                environment={
+                    "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": "GOOGLE_APPLICATION_CREDENTIALS",
+                    "CLOUDSDK_CORE_PROJECT": "GOOGLE_PROJECT",
+                },
             ),
         )
     ]

@@ -52,11 +52,14 @@ class Inventory:
         return [line.strip() for line in output.splitlines() if line.strip()]
 
 
-def answer(argv: Sequence[str], program: str, environment: Mapping[str, str] | None = None) -> str:
+def answer(
+    argv: Sequence[str], program: str, environment: Mapping[str, str] | None = None, *, timeout: float = _LISTING
+) -> str:
     """What a cloud's own program prints.
 
     :param program: what to install where ``argv[0]`` is not on PATH, and how.
     :param environment: as Inventory's.
+    :param timeout: seconds to wait for it.
     :raises CrosscloudError: it is not there, failed, or does not answer in time.
     """
     if shutil.which(argv[0]) is None:
@@ -67,16 +70,21 @@ def answer(argv: Sequence[str], program: str, environment: Mapping[str, str] | N
             argv,
             capture_output=True,
             text=True,
-            timeout=_LISTING,
+            timeout=timeout,
             check=False,
             stdin=subprocess.DEVNULL,
             env={**os.environ, **renamed},
         )
     except subprocess.TimeoutExpired as error:
-        raise CrosscloudError(f"{argv[0]} did not answer within {_LISTING:.0f} s") from error
+        raise CrosscloudError(f"{argv[0]} did not answer within {timeout:.0f} s") from error
     if done.returncode != 0:
         raise CrosscloudError(f"{argv[0]} exited with {done.returncode}: {redact(done.stderr.strip())}")
     return done.stdout
+
+
+def node_names(workers: int) -> list[str]:
+    """What the modules call the nodes of a cluster, the control plane first."""
+    return ["control-plane", *(f"worker-{index}" for index in range(1, 1 + workers))]
 
 
 def short(what: str, needed: int, limit: int, used: int) -> list[str]:

@@ -29,14 +29,15 @@ locals {
   # v1.36.3 → 1.36: Google builds patches of its own.
   minor = join(".", slice(split(".", trimprefix(var.kubernetes_version, "v")), 0, 2))
 
-  user = var.authentication == "token" ? { token = data.google_client_config.this.access_token } : {
-    exec = {
+  user = {
+    token = { token = data.google_client_config.this.access_token }
+    plugin = { exec = {
       apiVersion         = "client.authentication.k8s.io/v1beta1"
       command            = "gke-gcloud-auth-plugin"
       installHint        = "install gke-gcloud-auth-plugin of the Google Cloud CLI"
       interactiveMode    = "Never"
       provideClusterInfo = true
-    }
+    } }
   }
 }
 

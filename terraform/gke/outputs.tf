@@ -24,7 +24,7 @@ output "kubeconfig" {
         certificate-authority-data = google_container_cluster.this.master_auth[0].cluster_ca_certificate
       }
     }]
-    users           = [{ name = "admin", user = local.user }]
+    users           = [{ name = "admin", user = local.user[var.authentication] }]
     contexts        = [{ name = var.name, context = { cluster = var.name, user = "admin" } }]
     current-context = var.name
   })

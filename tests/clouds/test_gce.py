@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from clouds.gce import crosscloud_clouds, lacking
+from pytest_crosscloud.model import ProvisionRequest, Ref
+from pytest_crosscloud.provision.remote import RemoteCloud
+from pytest_crosscloud.stage import StageContext
 
 #: Of `gcloud compute regions describe europe-west4 --format=json(quotas)`, some of the 80 metrics.
 DESCRIBED = json.dumps(
@@ -68,3 +71,30 @@ def test_what_has_no_labels_is_found_by_name(gcloud: Path) -> None:
     assert len(found) == len(asked) == 7
     assert "compute instances list --filter=labels.crosscloud-run=0123abcd --format=value(selfLink)" in asked
     assert "compute networks list --filter=name~^xc-0123abcd- --format=value(selfLink)" in asked
+
+
+def test_consoles_are_read_and_a_failure_is_no_end(
+    gcloud: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_PROJECT", "a-project")
+    (gcloud / "gcloud").write_text(
+        '#!/bin/sh\ncase "$4" in *worker-2) exit 1 ;; esac\necho "$CLOUDSDK_CORE_PROJECT $4 $5 says: done"\n'
+    )
+    (cloud,) = crosscloud_clouds()
+    request = ProvisionRequest(
+        cloud=cloud,
+        name="xc-0123abcd-gce",
+        kubernetes=Ref("stable", "v1.36.3"),
+        arch="amd64",
+        workers=2,
+        variables={"zone": "us-east1-b"},
+        directory=tmp_path,
+        tags={},
+        registries=(),
+        stage=StageContext("provision gce", "0123abcd", tmp_path / "out"),
+    )
+    assert isinstance(cloud, RemoteCloud)
+    assert cloud.console_texts(request) == {
+        "control-plane": "a-project xc-0123abcd-gce-control-plane --zone=us-east1-b says: done\n",
+        "worker-1": "a-project xc-0123abcd-gce-worker-1 --zone=us-east1-b says: done\n",
+    }
