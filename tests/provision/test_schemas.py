@@ -1,0 +1,158 @@
+"""Resources, data sources and arguments of every Terraform module, against what the providers publish.
+
+schemas/<provider>.json has what is published; schemas/record.py says where from, and records anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.provision.schemas.modules import Block, Written, requirements, roots, written
+
+SCHEMAS = Path(__file__).with_name("schemas")
+
+#: Every resource of every provider has it, where the provider's SDK is of the older kind.
+_EVERYWHERE = {"id", "timeouts"}
+
+
+@functools.cache
+def schema(provider: str) -> dict[str, Any]:
+    path = SCHEMAS / f"{provider}.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def problems(found: Written) -> list[str]:
+    recorded = schema(found.provider)
+    if not recorded:
+        return [f"{found}: schemas/{found.provider}.json is not there"]
+    if found.kind == "provider":
+        # What it requires may come from the environment.
+        return [f"{found}: {text}" for text in _problems(found.block, recorded["provider"], complete=False)]
+    if found.type not in recorded[found.kind]:
+        return [f"{found}: {recorded['source']} has no such {found.kind}, or it is not recorded"]
+    return [f"{found}: {text}" for text in _problems(found.block, recorded[found.kind][found.type])]
+
+
+def _problems(block: Block, published: Mapping[str, Any], at: str = "", *, complete: bool = True) -> Iterator[str]:
+    arguments, blocks = published["arguments"], published["blocks"]
+    for name in sorted(block.arguments - arguments.keys() - _EVERYWHERE):
+        yield f"{at}{name} is a block" if name in blocks else f"there is no argument {at}{name}"
+    for name, content in block.blocks:
+        if name in blocks:
+            yield from _problems(content, blocks[name], f"{at}{name}.", complete=complete)
+        elif name not in _EVERYWHERE:
+            yield f"{at}{name} is no block" if name in arguments else f"there is no block {at}{name}"
+    if complete:
+        given = block.arguments | {name for name, _ in block.blocks}
+        needed = {name for name, required in arguments.items() if required}
+        needed |= {name for name, nested in blocks.items() if nested["required"]}
+        yield from (f"{at}{name} is required" for name in sorted(needed - given))
+
+
+@pytest.mark.parametrize("module", roots(), ids=lambda path: path.name)
+def test_a_module_asks_providers_for_what_they_publish(module: Path) -> None:
+    assert [problem for found in written(module) for problem in problems(found)] == []
+
+
+@pytest.mark.parametrize("module", roots(), ids=lambda path: path.name)
+def test_what_is_recorded_is_of_the_version_that_the_module_asks_for(module: Path) -> None:
+    for provider, requirement in requirements(module).items():
+        recorded = schema(provider)
+        assert recorded["source"].lower() == requirement["source"].lower()
+        assert requirement["version"], "a version that is not pinned"
+        # Documentation has no version: it was written for what the module asks for.
+        assert recorded["version"] == requirement["version"] or allows(requirement["version"], recorded["version"])
+
+
+def allows(constraint: str, version: str) -> bool:
+    """Whether ``~> 3.0``, ``>= 3.0, < 4.0`` or ``3.0.1`` allows a version."""
+    have = numbers(version)
+    for part in constraint.split(","):
+        operator, wanted = re.fullmatch(r"\s*(~>|>=|<|=|)\s*([\d.]+)\s*", part).groups()  # type: ignore[union-attr]
+        want = numbers(wanted)
+        same = have[: len(want) - 1] == want[:-1]
+        fine = {"~>": same and have >= want, ">=": have >= want, "<": have < want}.get(operator, have == want)
+        if not fine:
+            return False
+    return True
+
+
+def numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
+
+
+@pytest.mark.parametrize(
+    ("constraint", "version", "expected"),
+    [
+        ("~> 3.0", "3.4.1", True),
+        ("~> 3.0", "4.0.0", False),
+        ("~> 4.55.0", "4.56.0", False),
+        (">= 6.0, < 9.0", "8.1.0", True),
+        (">= 6.0, < 9.0", "9.0.0", False),
+    ],
+)
+def test_versions(constraint: str, version: str, expected: bool) -> None:
+    assert allows(constraint, version) is expected
+
+
+# -- the check itself ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    (tmp_path / "main.tf").write_text(
+        """
+        provider "openstack" {
+          region = "R1"
+        }
+        resource "openstack_networking_port_v2" "node" {
+          network_id = "n"
+          dynamic "fixed_ip" {
+            for_each = ["192.0.2.1"]
+            content {
+              ip_address = fixed_ip.value
+            }
+          }
+          lifecycle {
+            ignore_changes = [tags]
+          }
+        }
+        """
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "problem"),
+    [
+        ("", "", ""),
+        ("port_v2", "port_v3", "port_v3 node: terraform-provider-openstack/openstack has no such resource"),
+        ("resource", "data", "data openstack_networking_port_v2 node: terraform-provider-openstack/openstack has no"),
+        ("network_id =", "network =", "there is no argument network"),
+        ("network_id = ", "name = ", "network_id is required"),
+        ("ip_address =", "address =", "there is no argument fixed_ip.address"),
+        ('dynamic "fixed_ip"', 'dynamic "fixed"', "there is no block fixed"),
+        (
+            "network_id =",
+            'network_id = "n"\nallowed_address_pairs {}\nname =',
+            "allowed_address_pairs.ip_address is required",
+        ),
+        ("network_id =", 'network_id = "n"\nbinding = 1\nname =', "binding is a block"),
+        ("network_id =", 'network_id = "n"\nname {}\ndescription =', "name is no block"),
+        ("region =", "place =", "provider openstack: there is no argument place"),
+        ('"openstack_', '"other_', "schemas/other.json is not there"),
+    ],
+)
+def test_the_check_finds(module: Path, right: str, wrong: str, problem: str) -> None:
+    path = module / "main.tf"
+    path.write_text(path.read_text().replace(right, wrong) if right else path.read_text())
+    found = "\n".join(problem for one in written(module) for problem in problems(one))
+    assert problem in found if problem else found == ""
