@@ -79,10 +79,14 @@ def _terraform(directory: str, *arguments: str) -> str:
 def _of_schema(block: Mapping[str, Any]) -> dict[str, Any]:
     attributes = {name: found for name, found in block.get("attributes", {}).items() if _can_be_set(found)}
     blocks = {
-        # What it gives are attributes with blocks' syntax, too: objects in lists and sets.
         name: {"required": found.get("min_items", 0) > 0, **_of_schema(found["block"])}
         for name, found in block.get("block_types", {}).items()
     }
+    # Lists and sets of objects may be written as blocks, too; then what is not given of one is null.
+    for name, found in attributes.items():
+        match found.get("type"):
+            case ["list" | "set", ["object", content]]:
+                blocks[name] = {"required": False, "arguments": dict.fromkeys(content, False), "blocks": {}}
     return {"arguments": {name: bool(found.get("required")) for name, found in attributes.items()}, "blocks": blocks}
 
 
