@@ -46,7 +46,8 @@ def declaration(cloud: Cloud) -> Iterator[str]:
         if arch not in ARCHES:
             yield f"arch {arch!r} is not spelled as everywhere else{among(arch, ARCHES)}"
     for credential in cloud.credentials:
-        if not re.fullmatch(r"[A-Z][A-Z0-9_]*", credential.name):
+        # TF_VAR_ is Terraform's own, before a variable's name as it is.
+        if not re.fullmatch(r"[A-Z][A-Z0-9_]*|TF_VAR_\w+", credential.name):
             yield f"credential {credential.name!r} is no name of an environment variable"
         if not credential.help:
             yield f"credential {credential.name} does not say what it is and where to get it"

@@ -11,6 +11,15 @@ from pytest_crosscloud.testing import CloudContract
 
 #: What the tests of a cloud have to know beside the cloud: values for variables, and what cannot carry tags or names.
 KNOWN: Mapping[str, Mapping[str, Any]] = {
+    "alibaba": {
+        "untagged": (
+            "alicloud_security_group_rule",
+            "alicloud_eip_association",
+            "alicloud_snat_entry",
+            "alicloud_forward_entry",
+            "alicloud_route_entry",
+        )
+    },
     "azure": {
         "untagged": (
             "azurerm_subnet",
@@ -22,8 +31,34 @@ KNOWN: Mapping[str, Mapping[str, Any]] = {
         ),
         "unnamed": ("azurerm_route", "azurerm_network_security_rule"),  # within their table and group
     },
+    "huawei": {"untagged": ("huaweicloud_networking_secgroup_rule", "huaweicloud_vpc_route")},
     "local": {"variables": {"cidr": "198.19.255.0/24", "run": "0123abcd"}},
+    "oci": {
+        "untagged": (
+            "oci_core_network_security_group_security_rule",
+            "oci_core_route_table_attachment",
+            "oci_network_load_balancer_backend",
+            "oci_network_load_balancer_backend_set",
+            "oci_network_load_balancer_listener",
+        ),
+        "unnamed": (  # within their load balancer
+            "oci_network_load_balancer_backend",
+            "oci_network_load_balancer_backend_set",
+            "oci_network_load_balancer_listener",
+        ),
+    },
+    "openstack": {
+        "untagged": (
+            "openstack_networking_router_interface_v2",
+            "openstack_networking_secgroup_rule_v2",
+            "openstack_networking_floatingip_associate_v2",
+        )
+    },
     "packet": {"untagged": ("equinix_metal_port", "equinix_metal_ip_attachment")},
+    "vsphere": {
+        "untagged": ("vsphere_tag_category", "vsphere_folder"),  # the folder has them, by way of vsphere_tag
+        "unnamed": ("vsphere_tag",),  # within its category
+    },
 }
 
 CLOUDS = plugins.load(Path(__file__).parent).clouds
