@@ -20,7 +20,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from . import wire
-from .graph import Graph, stages_of
+from .graph import Graph
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -35,10 +35,10 @@ _OVER = "tests-over"
 _INTERVAL = 0.05
 
 #: Seconds that a worker that has collected keeps its place without a test.
-_PATIENCE = 2.0
+_PATIENCE = 5.0
 
-#: Seconds, and of these the part in which a process must have a processor, or queue for one, to be one that computes.
-_LOOK, _COMPUTES = 0.25, 0.25
+#: Seconds, and of its tests' time the part in which a process must have a processor, or queue for one, to compute.
+_LOOK, _COMPUTES = 0.1, 0.25
 
 
 def configure(node: WorkerController, directory: Path, *, is_ours: bool) -> None:
@@ -112,8 +112,8 @@ class WorkerPlugin:
         if isinstance(nextitem, Idle):
             # The test that will really come next may share its fixtures: they stay until idle knows it.
             nextitem.parent = item.parent
+        self._turn.enter(is_test=not isinstance(item, Idle))
         if not isinstance(item, Idle):
-            self._turn.begin(is_waiting=bool(stages_of(item).touched))
             return None
         setup = item.session._setupstate
         call = pytest.CallInfo.from_call(lambda: setup.teardown_exact(nextitem), "teardown", reraise=KeyboardInterrupt)
@@ -133,7 +133,9 @@ class _Turn:
             FileLock(directory / f"collecting-{n}", thread_local=False) for n in range(len(os.sched_getaffinity(0)))
         ]
         self._over = directory / _OVER
-        self._begun, self._ended = threading.Event(), threading.Event()
+        self._begun = threading.Event()
+        self._since = 0.0  # when the test began that runs; 0: none does
+        self._tested = 0.0  # seconds of the tests before
 
     def wait(self) -> bool:
         """:returns: whether there was a place before all was over."""
@@ -149,22 +151,30 @@ class _Turn:
         """Give the place to another worker as soon as this one waits for something."""
         threading.Thread(target=self._watch, name="crosscloud-turn", daemon=True).start()
 
-    def begin(self, *, is_waiting: bool) -> None:
-        """A test begins: one that is likely to wait for what it needs, or to compute."""
-        if is_waiting:
-            self._ended.set()
-        self._begun.set()
+    def enter(self, *, is_test: bool) -> None:
+        """A test begins, or the time between two."""
+        now = time.monotonic()
+        if self._since:
+            self._tested += now - self._since
+        self._since = now if is_test else 0.0
+        if is_test:
+            self._begun.set()
 
     def _watch(self) -> None:
-        self._begun.wait(_PATIENCE)
-        computes = self._begun.is_set()
-        while computes:
-            began, used = time.monotonic(), _computed()
-            if self._ended.wait(_LOOK):
-                break
-            computes = _computed() - used >= _COMPUTES * (time.monotonic() - began)
+        # Between two tests a worker waits for the controller: others would do no better.
+        waits = not self._begun.wait(_PATIENCE)
+        while not waits:
+            tested, computed = self._in_tests(), _computed()
+            time.sleep(_LOOK)
+            tested, computed = self._in_tests() - tested, _computed() - computed
+            waits = tested >= _LOOK / 2 and computed < _COMPUTES * tested
         for place in self._places:
             place.release()
+
+    def _in_tests(self) -> float:
+        """Seconds."""
+        since = self._since
+        return self._tested + (time.monotonic() - since if since else 0.0)
 
 
 def _computed() -> float:

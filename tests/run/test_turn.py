@@ -16,7 +16,6 @@ from pytest_crosscloud.run.worker import _Turn
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Turn:
     """The only place that there is, taken."""
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0})
-    monkeypatch.setattr(worker, "_LOOK", 0.1)
     turn = _Turn(tmp_path)
     assert turn.wait()
     return turn
@@ -32,20 +31,14 @@ def others(directory: Path) -> threading.Event:
 def test_who_computes_keeps_its_place_until_it_waits(tmp_path: Path, mine: _Turn) -> None:
     other = others(tmp_path)
     mine.end_when_idle()
-    mine.begin(is_waiting=False)
+    mine.enter(is_test=True)
     until = time.monotonic() + 1.0
     while time.monotonic() < until:
         sum(range(10_000))
-    assert not other.is_set()
-    assert other.wait(20), "now this one waits"
-
-
-def test_a_test_with_stages_makes_room_at_once(tmp_path: Path, mine: _Turn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "_LOOK", 3600.0)
-    other = others(tmp_path)
-    mine.end_when_idle()
-    mine.begin(is_waiting=True)
-    assert other.wait(20)
+    mine.enter(is_test=False)
+    assert not other.wait(1.0), "it has nothing to do, so neither would another"
+    mine.enter(is_test=True)
+    assert other.wait(20), "its test waits"
 
 
 def test_who_is_sent_no_test_makes_room(tmp_path: Path, mine: _Turn, monkeypatch: pytest.MonkeyPatch) -> None:
