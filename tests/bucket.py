@@ -10,9 +10,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from filelock import FileLock
 
@@ -25,13 +26,13 @@ _LOCK = Path(__file__).with_name("moto.lock")
 
 
 @contextmanager
-def server(directory: Path) -> Iterator[str]:
-    """Start it, with an empty bucket; its URL. ``directory``: for its log."""
+def server(directory: Path, environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
+    """Start it, with an empty bucket; its URL. ``directory``: for its log; ``environment``: what moto is told by it."""
     packages = _packages()
     with (directory / "moto.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", "0"],
-            env={**os.environ, "PYTHONPATH": str(packages), "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, **environment, "PYTHONPATH": str(packages), "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

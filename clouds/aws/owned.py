@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,7 +63,7 @@ def instances(api: Api, tag: str, value: str) -> list[Instance]:
     return found
 
 
-def filters(wanted: dict[str, Iterable[str]]) -> dict[str, str]:
+def filters(wanted: Mapping[str, Iterable[str]]) -> dict[str, str]:
     """EC2's filters as parameters."""
     parameters = {}
     for number, (name, values) in enumerate(wanted.items(), 1):

@@ -75,7 +75,12 @@ class Network:
 
     def consoles(self) -> dict[str, str]:
         """What each machine has said until now, by host name."""
-        return {node: _machine("console", name, check=False) for node, name in self._machines.items()}
+        return {node: self.console(node) for node in list(self._machines)}
+
+    def console(self, node: str) -> str:
+        """What one of them has said; empty if there is none of this name."""
+        name = self._machines.get(node, "")
+        return _machine("console", name, check=False) if name else ""
 
     def execute(self, node: str, *argv: str) -> str:
         """The output of a program on a machine.

@@ -97,7 +97,7 @@ resource "aws_iam_role" "node" {
 
 resource "aws_iam_role_policy" "node" {
   for_each = local.roles
-  name     = "node"
+  name     = aws_iam_role.node[each.key].name
   role     = aws_iam_role.node[each.key].id
 
   policy = jsonencode({
