@@ -18,8 +18,9 @@ from ..provision.bootstrap import Bootstrap
 from ..provision.terraform import STATE_FILE, VARIABLES_FILE
 from ..toolchain.tools import tool
 
-#: Of a module, all that the user-data is made of: ``nodes.tf`` refers to nothing of a provider's.
-PURE = ("variables.tf", "nodes.tf")
+#: Of a module, all that the user-data is made of: ``nodes.tf`` refers to nothing of a provider's. A module may have the
+#: common variables in ``interface.tf`` or among its own.
+PURE = ("interface.tf", "variables.tf", "nodes.tf")
 
 #: An address for documentation (RFC 5737).
 ENDPOINT = "203.0.113.1"
@@ -54,8 +55,7 @@ def variables(bootstrap: Bootstrap | None = None, **others: Any) -> dict[str, An
 def render(
     module: Path, variables: Mapping[str, Any], *, endpoint: str = ENDPOINT, cloud_conf: str = ""
 ) -> dict[str, str]:
-    """The user-data of each node by name, the control plane first, as the module's ``variables.tf`` and ``nodes.tf``
-    make it.
+    """The user-data of each node by name, the control plane first, as the module's variables and ``nodes.tf`` make it.
 
     :param module: a root module's folder, e.g. ``terraform/aws``.
     :param variables: its variables by name; those that it does not have are left out.
@@ -67,8 +67,11 @@ def render(
         root = Path(parent) / module.name
         root.mkdir(mode=0o700)  # the state has the cluster's keys in it
         shutil.copytree(paths.data("terraform", "modules"), root.with_name("modules"))
-        for name in PURE:
-            shutil.copy(module / name, root)
+        known = ""
+        for file in (module / name for name in PURE):
+            if file.exists():
+                shutil.copy(file, root)
+                known += file.read_text()
         (root / "given.tf.json").write_text(
             json.dumps(
                 {
@@ -77,7 +80,6 @@ def render(
                 }
             )
         )
-        known = (root / "variables.tf").read_text()
         given = {name: value for name, value in variables.items() if f'variable "{name}"' in known}
         (root / VARIABLES_FILE).write_text(json.dumps(given))
         for command in (["init", "-input=false"], ["apply", "-input=false", "-auto-approve"]):

@@ -23,7 +23,8 @@ def outputs(cloud: str, directory: Path, said: Mapping[str, Any], locals_: str =
     :param locals_: those of the module's local values that the outputs refer to, as ``main.tf`` has them.
     """
     module = paths.data("terraform", cloud)
-    shutil.copy(module / "variables.tf", directory)
+    for name in ("interface.tf", "variables.tf"):
+        shutil.copy(module / name, directory)
     (directory / "main.tf").write_text(_told(f"locals {{\n{locals_}\n}}", said))
     (directory / "outputs.tf").write_text(_told((module / "outputs.tf").read_text(), said))
     # What comes from a resource is known when all is made: given as values, not as expressions.

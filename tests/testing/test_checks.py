@@ -48,8 +48,7 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "lab"
     folder.mkdir()
     local = paths.data("terraform", "local")
-    text = (local / "variables.tf").read_text()
-    (folder / "variables.tf").write_text(text[: text.index("# -- this cloud's own")])
+    shutil.copy(local / "interface.tf", folder / "variables.tf")
     shutil.copy(local / "outputs.tf", folder)
     (folder / "main.tf").write_text(RESOURCES)
     return folder
