@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_crosscloud.provision.providers import allows
 from tests.provision.schemas.modules import Block, Written, requirements, roots, written
 
 SCHEMAS = Path(__file__).with_name("schemas")
@@ -70,37 +70,6 @@ def test_what_is_recorded_is_of_the_version_that_the_module_asks_for(module: Pat
         assert requirement["version"], "a version that is not pinned"
         # Documentation has no version: it was written for what the module asks for.
         assert recorded["version"] == requirement["version"] or allows(requirement["version"], recorded["version"])
-
-
-def allows(constraint: str, version: str) -> bool:
-    """Whether ``~> 3.0``, ``>= 3.0, < 4.0`` or ``3.0.1`` allows a version."""
-    have = numbers(version)
-    for part in constraint.split(","):
-        operator, wanted = re.fullmatch(r"\s*(~>|>=|<|=|)\s*([\d.]+)\s*", part).groups()  # type: ignore[union-attr]
-        want = numbers(wanted)
-        same = have[: len(want) - 1] == want[:-1]
-        fine = {"~>": same and have >= want, ">=": have >= want, "<": have < want}.get(operator, have == want)
-        if not fine:
-            return False
-    return True
-
-
-def numbers(version: str) -> list[int]:
-    return [int(number) for number in version.split(".")]
-
-
-@pytest.mark.parametrize(
-    ("constraint", "version", "expected"),
-    [
-        ("~> 3.0", "3.4.1", True),
-        ("~> 3.0", "4.0.0", False),
-        ("~> 4.55.0", "4.56.0", False),
-        (">= 6.0, < 9.0", "8.1.0", True),
-        (">= 6.0, < 9.0", "9.0.0", False),
-    ],
-)
-def test_versions(constraint: str, version: str, expected: bool) -> None:
-    assert allows(constraint, version) is expected
 
 
 # -- the check itself ---------------------------------------------------------------------------------------

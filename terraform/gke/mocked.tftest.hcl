@@ -1,0 +1,19 @@
+# terraform test, without an account: the real provider checks what the module asks for, and answers with inventions.
+# What a plan cannot do without is given here. tests/provision/test_validate.py runs it.
+
+mock_provider "google" {
+  mock_data "google_client_config" {
+    defaults = {
+      project = "a-project"
+    }
+  }
+}
+
+run "plan" {
+  command = plan
+
+  assert {
+    condition     = google_container_cluster.this.name == var.name
+    error_message = "Names begin with the cluster's."
+  }
+}
