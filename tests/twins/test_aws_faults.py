@@ -1,0 +1,94 @@
+"""Clusters on AWS that go wrong half way, by the real provider on moto; nothing boots here."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clouds.aws import crosscloud_clouds, owned
+from pytest_crosscloud.errors import StageError
+from pytest_crosscloud.model import ErrorClass, ProvisionRequest, Ref
+from pytest_crosscloud.provision import cluster
+from pytest_crosscloud.stage import StageContext
+
+from .aws import Moto, moto
+from .front import Faults
+
+pytestmark = pytest.mark.slow
+
+(CLOUD,) = crosscloud_clouds()
+
+RUN = "0123abcd"
+
+
+@pytest.fixture
+def faults() -> Faults:
+    return Faults()
+
+
+@pytest.fixture
+def account(
+    tmp_path: Path, faults: Faults, provider: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Moto]:
+    monkeypatch.setattr(cluster, "wait_ready", lambda *arguments: [])
+    monkeypatch.setattr(owned, "INTERVAL", 0.2)
+    with moto(tmp_path, faults=faults) as emulator:
+        for name, value in emulator.environment.items():
+            monkeypatch.setenv(name, value)
+        yield emulator
+
+
+def request_for(tmp_path: Path) -> ProvisionRequest:
+    directory = tmp_path / "cluster"
+    directory.mkdir()
+    return ProvisionRequest(
+        cloud=CLOUD,
+        name=f"xc-{RUN}-aws",
+        kubernetes=Ref("stable", "v1.36.3"),
+        arch="arm64",
+        workers=1,
+        variables={},
+        directory=directory,
+        tags={"crosscloud-run": RUN, "crosscloud-cluster": f"xc-{RUN}-aws", "crosscloud-expires": "0"},
+        registries=(),
+        stage=StageContext("provision aws", RUN, tmp_path / "out"),
+    )
+
+
+def test_what_an_apply_made_before_it_failed_is_destroyed(account: Moto, faults: Faults, tmp_path: Path) -> None:
+    before = account.everything()
+    request = request_for(tmp_path)
+    faults.always["RunInstances"] = (400, "VcpuLimitExceeded")
+    with pytest.raises(StageError, match="VcpuLimitExceeded") as error:
+        CLOUD.provision(request)
+    assert error.value.error_class == ErrorClass.INFRASTRUCTURE
+    assert "quota" in error.value.remedy
+    assert len(account.everything() - before) > 5
+    CLOUD.destroy(request)
+    assert account.everything() == before
+
+
+def test_an_api_that_fails_now_and_then_makes_a_cluster_which_goes_without_its_state(
+    account: Moto, faults: Faults, tmp_path: Path
+) -> None:
+    before = account.everything()
+    for action in ("CreateVpc", "AllocateAddress", "RunInstances", "CreateRole"):
+        faults.next[action] = [(500, "InternalError"), (503, "RequestLimitExceeded")]
+    request = request_for(tmp_path)
+    made = CLOUD.provision(request)
+    assert [node.address for node in made.nodes] == ["10.240.0.10", "10.240.0.11"]
+    assert not any(faults.next.values()), "each has failed twice"
+    types = {item.text for item in account.api().query("ec2", "DescribeInstances").iter("instanceType")}
+    assert types == {"t4g.medium"}
+
+    shutil.rmtree(request.directory)
+    names = CLOUD.owned(RUN)
+    assert [name for name in names if name.startswith("instance i-")] == names[:2]
+    assert f"role xc-{RUN}-aws-cp" in names
+    assert CLOUD.runs() == [RUN]
+    CLOUD.sweep(RUN)
+    assert CLOUD.owned(RUN) == CLOUD.runs() == []
+    assert account.everything() == before
