@@ -29,7 +29,7 @@ help:  ## this text
 	@echo "It shows reports/out/index.html at its end. Then choose for yourself:"
 	@echo "  make demo REFS=v1.14.7 PROJECTS=coredns    or, without make:"
 	@echo "  .venv/bin/pytest -n auto --clouds=local --projects=coredns --refs=stable,head"
-	@echo "  .venv/bin/crosscloud list | doctor | plan | setup | repro | clean"
+	@echo "  .venv/bin/crosscloud list | doctor | plan | setup | new | repro | clean"
 
 demo: _root setup  ## set up all that is missing, then build, deploy and test CoreDNS on a local Kubernetes
 	$(VENV)/pytest -n auto --clouds=$(CLOUDS) --projects=$(PROJECTS) --refs=$(REFS)

@@ -65,7 +65,7 @@ def ask(implementation: pluggy.HookImpl, wanted: type[Spec], file: str) -> tuple
     problems = []
     for spec in specs:
         if isinstance(spec, wanted):
-            wrong = [f"{wanted.__name__.lower()} {spec.name!r}: {reason}" for reason in _wrong(spec)]
+            wrong = [f"{wanted.__name__.lower()} {spec.name!r}: {reason}" for reason in faults(spec)]
         else:
             wrong = [f"{function.__name__} returned {spec!r}, which is not a {wanted.__name__}"]
         problems += [Problem(file, reason, line) for reason in wrong]
@@ -74,7 +74,7 @@ def ask(implementation: pluggy.HookImpl, wanted: type[Spec], file: str) -> tuple
     return right, problems
 
 
-def _wrong(spec: Cloud | Project) -> Iterator[str]:
+def faults(spec: Cloud | Project) -> Iterator[str]:
     """What is wrong with a declaration: dataclasses do not check types, and a wrong one shows much later."""
     if not isinstance(spec.name, str) or not DNS_LABEL.fullmatch(spec.name):
         yield "a name is a DNS label: at most 63 of a-z, 0-9 and '-', with '-' neither first nor last"

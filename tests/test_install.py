@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -12,6 +14,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 EXAMPLE = REPOSITORY / "examples/pytest-crosscloud-example"
+HETZNER = REPOSITORY / "examples/pytest-crosscloud-hetzner"
 
 
 def install(project: Path, site: Path, dist: Path) -> Path:
@@ -94,3 +97,32 @@ def test_pytest_collects_the_bundled_suite_from_the_wheel(wheel: Path, tmp_path:
         "test_e2e[coredns-head-local]",
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["cloud", "project"])
+def test_a_new_package_passes_its_own_tests_beside_the_wheel(wheel: Path, tmp_path: Path, kind: str) -> None:
+    made = tmp_path / "made"
+    new = ("-m", "pytest_crosscloud", "new", kind, "my-own", "--directory", str(made))
+    environment = {**os.environ, "PYTHONPATH": str(wheel)}
+    subprocess.run([sys.executable, *new], env=environment, capture_output=True, timeout=60, check=True)
+    site = install(made, tmp_path / "site", tmp_path / "dist")
+    check_own_tests(made, wheel, site, least=4)
+
+
+def test_the_hetzner_package_passes_its_own_tests_beside_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(HETZNER, copy)
+    site = install(copy, tmp_path / "site", tmp_path / "dist")
+    check_own_tests(copy, wheel, site, least=10)
+
+
+def check_own_tests(package: Path, wheel: Path, site: Path, *, least: int) -> None:
+    """A plugin package that was installed into ``site`` is found, and passes its own tests but those of minutes."""
+    tests = package / "tests"  # from here, what is imported is what was installed
+    found = [file for file in listed(tests, wheel, site).values() if file.startswith(str(site))]
+    assert len(found) == 1
+    options = ("-q", "-ra", "-p", "no:cacheprovider", "-m", "not slow")
+    lines = run(tests, "-m", "pytest", *options, sites=(wheel, site))
+    passed = re.match(r"(\d+) passed", lines[-1])
+    assert passed, lines
+    assert int(passed[1]) >= least, lines

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from .. import paths
-from ..declared import DNS_LABEL
+from ..declared import faults
 from ..model import Cloud
 from ..provision.hcl import Block
 from ..provision.module import Module, Resource
@@ -40,8 +40,7 @@ _NOWHERE = ("terraform_data", "null_resource", "random_", "time_", "tls_", "loca
 
 def declaration(cloud: Cloud) -> Iterator[str]:
     """What the plugin says of the cloud."""
-    if not DNS_LABEL.fullmatch(cloud.name):
-        yield f"{cloud.name!r} is no DNS label"
+    yield from faults(cloud)
     for arch in cloud.arch:
         if arch not in ARCHES:
             yield f"arch {arch!r} is not spelled as everywhere else{among(arch, ARCHES)}"

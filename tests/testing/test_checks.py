@@ -120,7 +120,7 @@ def test_declarations() -> None:
         credentials=(Credential("lab key", "a key"), Credential("LAB_TOKEN", "")),
     )
     said = "\n".join(checks.declaration(wrong))
-    for part in ("'Lab'", "'aarch64'", "'lab key'", "LAB_TOKEN does not say"):
+    for part in ("DNS label", "'aarch64'", "'lab key'", "LAB_TOKEN does not say"):
         assert part in said
     right = TerraformCloud(name="lab", credentials=(Credential("LAB_TOKEN", "the token of the lab"),))
     assert list(checks.declaration(right)) == []

@@ -1,0 +1,3 @@
+module pytest-crosscloud-xcname/e2e
+
+go 1.25.0
