@@ -58,7 +58,9 @@ def main(args: argparse.Namespace) -> int:
         if args.run and store.run(args.run) is None:
             return _clean_unknown(args)
         runs = _chosen(store, args)
-        clouds = loading.load(args).clouds.values() if args.all else ()
+        clouds, others = tagged.askable(loading.load(args).clouds.values() if args.all else ())
+        if others:
+            _say_to_stderr(tagged.not_asked(others))
         strangers = _strangers(store, clouds)
         if args.dry_run:
             _show([_listed(store, run) for run in runs] + strangers, as_json=args.json)
@@ -91,10 +93,11 @@ def _clean_unknown(args: argparse.Namespace) -> int:
 
     :raises ConfigurationError: no cloud has anything of it.
     """
-    clouds = loading.load(args).clouds.values()
+    clouds, others = tagged.askable(loading.load(args).clouds.values())
     found = tagged.find(clouds, args.run)
     if not any(resource.state == "live" for resource in found):
         unknown = "".join(f"\n{resource.kind} could not be asked: {resource.error}" for resource in found)
+        unknown += f"\n{tagged.not_asked(others)}" if others else ""
         raise ConfigurationError(
             f"there is no run {args.run!r}, and no cloud has anything of it{unknown}",
             remedy="crosscloud clean --dry-run lists the runs",
@@ -157,7 +160,11 @@ def _clean(store: Store, run: RunRecord, *, kept: bool, say: Callable[[str], Non
         for cluster in lent:
             say(f"cluster {cluster.name} is run {cluster.run}'s now: {cluster.spec['cloud']} is not searched by tag")
         spared = {cluster.spec["cloud"] for cluster in lent}
-        clouds = [cloud for name, cloud in Owner(run, store).plugins.clouds.items() if name not in spared]
+        clouds, others = tagged.askable(
+            [cloud for name, cloud in Owner(run, store).plugins.clouds.items() if name not in spared]
+        )
+        if others:
+            say(tagged.not_asked(others))
         return tagged.destroy(clouds, run.id, say)
 
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import os
+from collections.abc import Callable, Collection, Iterable
 
 from ..declared import describe
 from ..model import Cloud
 from ..redact import redact
 from .store import Resource
+
+
+def askable(clouds: Iterable[Cloud]) -> tuple[list[Cloud], list[str]]:
+    """The clouds that can be asked from here, and the names of those that cannot: their credentials are not set."""
+    able = [cloud for cloud in clouds if all(os.environ.get(key.name) for key in cloud.credentials if key.required)]
+    names = {cloud.name for cloud in able}
+    return able, [cloud.name for cloud in clouds if cloud.name not in names]
+
+
+def not_asked(names: Collection[str]) -> str:
+    """What to say of those that cannot be asked; nothing, if there are none."""
+    return f"not asked, for their credentials are not set here: {', '.join(names)}" if names else ""
 
 
 def find(clouds: Collection[Cloud], run: str) -> list[Resource]:

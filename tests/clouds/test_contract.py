@@ -20,6 +20,7 @@ KNOWN: Mapping[str, Mapping[str, Any]] = {
             "alicloud_route_entry",
         )
     },
+    "aws": {"unnamed": ("aws_iam_role_policy",)},  # within its role
     "azure": {
         "untagged": (
             "azurerm_subnet",
