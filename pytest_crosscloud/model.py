@@ -362,8 +362,11 @@ class Cloud:
 
         Here: the required credentials. A subclass adds to it.
         """
-        required = (credential for credential in self.credentials if credential.required)
-        return [f"{found.name} is not set: {found.help}" for found in required if not os.environ.get(found.name)]
+        return [f"{found.name} is not set: {found.help}" for found in self.unset()]
+
+    def unset(self) -> list[Credential]:
+        """The required credentials that the environment has not. A cloud that takes others in their place says so."""
+        return [found for found in self.credentials if found.required and not os.environ.get(found.name)]
 
     def capacity(self, clusters: int) -> list[str]:
         """What this cloud lacks to have ``clusters`` clusters at the same time, a line each (optional).

@@ -32,8 +32,7 @@ class AwsCloud(RemoteCloud):
         except CrosscloudError as error:
             return [_line(error)]
         if found is None:
-            needed = (credential for credential in self.credentials if credential.required)
-            lacking = [f"{credential.name} is not set: {credential.help}" for credential in needed]
+            lacking = [f"{credential.name} is not set: {credential.help}" for credential in super().unset()]
         if not self._region():
             lacking.append("AWS_REGION is not set: where to make clusters, e.g. eu-central-1; or the variable region")
         if not lacking:
@@ -42,6 +41,14 @@ class AwsCloud(RemoteCloud):
             except CrosscloudError as error:
                 lacking.append(_line(error))
         return lacking
+
+    def unset(self) -> list[Credential]:
+        from . import api
+
+        try:
+            return super().unset() if api.credentials() is None else []
+        except CrosscloudError:  # a profile that is wrong: preflight says how
+            return []
 
     def capacity(self, clusters: int) -> list[str]:
         from . import quota

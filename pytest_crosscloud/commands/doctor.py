@@ -118,12 +118,12 @@ def _checks(config: Config, cloud: Cloud, terraform: Found | None, host: str) ->
 
 
 def _credentials(cloud: Cloud) -> Iterator[Check]:
+    missing = cloud.unset()
     for credential in cloud.credentials:
         if os.environ.get(credential.name):
             yield Check(credential.name, READY, "set")
         else:
-            state = MISSING if credential.required else OPTIONAL
-            yield Check(credential.name, state, "not set", credential.help)
+            yield Check(credential.name, MISSING if credential in missing else OPTIONAL, "not set", credential.help)
 
 
 def _preflight(cloud: Cloud) -> Iterator[Check]:

@@ -14,8 +14,8 @@ from ..errors import ConfigurationError
 
 _SKELETONS = Path(__file__).resolve().parents[1] / "skeletons"
 
-#: Above this line a module's variables.tf has the variables that every module has.
-_OWN = "# -- this cloud's own"
+#: What every module has, under the names that it has there.
+_COMMON = {"interface.tf": "variables.tf", "outputs.tf": "outputs.tf"}
 
 _NEXT = {
     "cloud": """\
@@ -90,19 +90,14 @@ def write(kind: str, name: str, directory: Path) -> Iterator[Path]:
         for path in sorted(source.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 text = path.read_text(encoding="utf-8")
-                if path.name == "variables.tf":
-                    text = _common("variables.tf").partition(_OWN)[0] + text
                 yield _write(directory / _filled(str(path.relative_to(source)), tokens), _filled(text, tokens))
         if kind == "cloud":
             module = directory / f"pytest_crosscloud_{identifier(name)}" / "module"
-            yield _write(module / "outputs.tf", _common("outputs.tf"))
+            for file, common in _COMMON.items():
+                text = paths.data("terraform", "modules", "interface", common).read_text(encoding="utf-8")
+                yield _write(module / file, text)
     except OSError as error:
         raise ConfigurationError(f"{directory} cannot be written: {error.strerror}") from error
-
-
-def _common(file: str) -> str:
-    """What every module has, as the bundled local one has it."""
-    return paths.data("terraform", "local", file).read_text(encoding="utf-8")
 
 
 def _filled(text: str, tokens: dict[str, str]) -> str:

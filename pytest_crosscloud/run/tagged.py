@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 
 from ..declared import describe
 from ..model import Cloud
@@ -11,11 +10,10 @@ from ..redact import redact
 from .store import Resource
 
 
-def askable(clouds: Iterable[Cloud]) -> tuple[list[Cloud], list[str]]:
+def askable(clouds: Collection[Cloud]) -> tuple[list[Cloud], list[str]]:
     """The clouds that can be asked from here, and the names of those that cannot: their credentials are not set."""
-    able = [cloud for cloud in clouds if all(os.environ.get(key.name) for key in cloud.credentials if key.required)]
-    names = {cloud.name for cloud in able}
-    return able, [cloud.name for cloud in clouds if cloud.name not in names]
+    lacking = {cloud.name for cloud in clouds if cloud.unset()}
+    return [cloud for cloud in clouds if cloud.name not in lacking], sorted(lacking)
 
 
 def not_asked(names: Collection[str]) -> str:

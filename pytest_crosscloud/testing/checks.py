@@ -54,7 +54,7 @@ def declaration(cloud: Cloud) -> Iterator[str]:
 
 def interface(cloud: TerraformCloud, module: Module) -> Iterator[str]:
     """The common variables, of the same types everywhere, and exactly the common outputs."""
-    reference = Module(paths.data("terraform", "local")).variables
+    reference = Module(paths.data("terraform", "modules", "interface")).variables
     for name in VARIABLES:
         if name not in module.variables:
             yield f"there is no variable {name!r}{among(name, module.variables)}"

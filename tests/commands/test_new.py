@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pytest_crosscloud import cli
+from pytest_crosscloud import cli, paths
 from pytest_crosscloud.toolchain.tools import tool
 
 
@@ -36,10 +36,10 @@ def test_a_package_without_a_gap(here: Path, kind: str, capsys: pytest.CaptureFi
 def test_the_modules_common_parts_are_the_bundled_ones(here: Path) -> None:
     assert cli.main(["new", "cloud", "lab", "--directory", "deep/er"]) == 0
     module = here / "deep/er/pytest_crosscloud_lab/module"
-    text = (module / "variables.tf").read_text()
-    assert text.count("# -- this cloud's own") == 1
-    assert text.index('variable "bootstrap"') < text.index("# -- this cloud's own") < text.index('variable "region"')
-    assert 'variable "disk"' not in text, "the local cloud's own"
+    common = paths.data("terraform", "modules", "interface")
+    assert (module / "interface.tf").read_text() == (common / "variables.tf").read_text()
+    assert (module / "outputs.tf").read_text() == (common / "outputs.tf").read_text()
+    assert 'variable "name"' not in (module / "variables.tf").read_text()
     formatted = subprocess.run([tool("terraform"), "fmt", "-check", module], capture_output=True, text=True)
     assert formatted.returncode == 0, formatted.stdout
 

@@ -1,6 +1,6 @@
 output "endpoint" {
   description = "URL of the API server."
-  value       = "https://${local.nodes[0].address}:6443"
+  value       = "https://${local.endpoint}:6443"
 }
 
 output "nodes" {

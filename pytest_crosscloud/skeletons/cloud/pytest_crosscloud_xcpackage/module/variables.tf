@@ -1,4 +1,4 @@
-# -- this cloud's own
+# This cloud's own variables; what every module takes is in interface.tf.
 
 variable "region" {
   description = "Where the machines are."
