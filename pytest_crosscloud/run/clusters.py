@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING
 
@@ -33,15 +34,19 @@ def give_back(run: Run, target: str, graph: Graph) -> None:
 
 def _is_reusable(run: Run, cluster: Resource) -> bool:
     """Whether the pool may have it: it was there, is ours to give, and nothing was cut off that worked on it."""
+    if run.settings.reuse is None or "cluster" not in cluster.spec:
+        return False
     provides = run.config.clouds[cluster.spec["cloud"]].provides_cluster
-    was_cut_off = _has(run, cluster.spec["target"], Status.CANCELLED, Status.RUNNING)
-    return run.settings.reuse is not None and "cluster" in cluster.spec and provides and not was_cut_off
+    return provides and not _has(run, cluster.spec["target"], Status.CANCELLED, Status.RUNNING)
 
 
 def _has(run: Run, cluster: str, *statuses: Status) -> bool:
     """Whether a stage of the cluster or of one of its cells stands like that."""
-    targets = {cluster, *(cell.id for cell in run.matrix.cells if cell.cluster.id == cluster)}
-    return any(result.target in targets and result.status in statuses for result in run.store.results(run.id).values())
+    cells = [cell.id for cell in run.matrix.cells if cell.cluster.id == cluster]
+    stages = [(StageName.PROVISION, cluster), *itertools.product((StageName.DEPLOY, StageName.E2E), cells)]
+    # One by one: a run may have a hundred times as many.
+    found = (run.store.result(run.id, stage, target) for stage, target in stages)
+    return any(result.status in statuses for result in found if result)
 
 
 def _keep(run: Run, cluster: Resource, expires: float) -> None:
