@@ -25,8 +25,9 @@ _PROGRAM = (
     " --username $ARM_CLIENT_ID --password $ARM_CLIENT_SECRET --tenant $ARM_TENANT_ID"
 )
 
-#: Seconds to read a node's console.
+#: Seconds to read a node's console, and to remove a resource group with all that is in it.
 _CONSOLE = 30.0
+_REMOVAL = 1800.0
 
 #: A size of Azure's: letter, vCPUs, features, version, as in Standard_D2ps_v6.
 _SIZE = re.compile(r"Standard_([A-Z]+?)(\d+)([a-z]*)(_v\d+)?", re.IGNORECASE)
@@ -51,6 +52,10 @@ class AzureCloud(RemoteCloud):
             with contextlib.suppress(CrosscloudError):  # a look at what a node says must not end the wait for it
                 texts[node] = answer([*argv, "--name", f"{request.name}-{node}"], _PROGRAM, timeout=_CONSOLE)
         return texts
+
+    def sweep(self, run: str) -> None:
+        for group in self.owned(run):
+            answer(["az", "group", "delete", "--yes", "--name", group.rpartition("/")[2]], _PROGRAM, timeout=_REMOVAL)
 
 
 def lacking(usage: str, location: str, size: str, nodes: int) -> list[str]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ..plugins import Plugins
     from .context import Run
 
+#: Characters that a machine's name may have, which begins with its cluster's: a DNS label (RFC 1123).
+_MACHINE = 63
+
 #: Seconds from a run's start after which nobody needs what it made, unless it is kept or pooled: for whoever finds it.
 _LIFETIME = 24 * 3600.0
 
@@ -34,7 +37,7 @@ def of_target(run: Run, target: ClusterTarget, stage: StageContext) -> Provision
     """What the cloud is given for this target."""
     cloud, settings = run.config.clouds[target.cloud], run.settings
     stays = max(settings.keep_failed or 0, settings.reuse or 0)
-    name = _label(f"xc-{run.id}-{target.id}")
+    name = _label(f"xc-{run.id}-{target.id}", _MACHINE - len("-control-plane"))
     directory = run.directory / "clusters" / target.id
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     variables = dict(run.config.variables(target.cloud))

@@ -180,7 +180,7 @@ resource "azurerm_role_assignment" "nodes" {
 resource "azurerm_linux_virtual_machine" "node" {
   for_each              = local.machines
   name                  = "${var.name}-${each.key}"
-  computer_name         = each.key
+  computer_name         = "${var.name}-${each.key}"
   resource_group_name   = azurerm_resource_group.this.name
   location              = azurerm_resource_group.this.location
   size                  = local.size

@@ -22,7 +22,7 @@ locals {
       "  ip link set private up",
       "fi",
       # The endpoint's address is routed to the machine, which must know that it is its own.
-      "if [ \"$NODE_NAME\" = control-plane ] && ! ip -oneline address show to ${local.endpoint} | grep -q .; then",
+      "if [ \"$NODE_ADDRESS\" = ${local.nodes[0].address} ] && ! ip -oneline address show to ${local.endpoint} | grep -q .; then",
       "  ip address add ${local.endpoint}/32 dev lo",
       "fi",
       # No firewall stands before the machines: theirs looks at what comes in by the public side, before it is forwarded.

@@ -60,3 +60,18 @@ def test_az_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--location westeurope" in (tmp_path / "said").read_text()
     program.unlink()
     assert cloud.capacity(4) == [], "without az nothing is known of quotas"
+
+
+def test_without_a_state_the_resource_groups_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "az"
+    program.write_text(
+        f'#!/bin/sh\necho "$*" >> {tmp_path}/said\n'
+        'test "$2" = delete || echo "/subscriptions/s/resourceGroups/xc-0123abcd-azure"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (cloud,) = crosscloud_clouds()
+    cloud.sweep("0123abcd")
+    asked, removed = (tmp_path / "said").read_text().splitlines()
+    assert asked.startswith("group list --tag crosscloud-run=0123abcd ")
+    assert removed == "group delete --yes --name xc-0123abcd-azure"

@@ -11,8 +11,11 @@ locals {
   prefix        = tonumber(split("/", var.pod_cidr)[1])
   pod_cidrs     = { for index, node in var.nodes : node.name => cidrsubnet(var.pod_cidr, 24 - local.prefix, index) }
 
+  # A controller manager finds a node's machine by the node's name, and machines' names begin with the cluster's.
+  names = { for node in var.nodes : node.name => var.cloud_provider == "" ? node.name : "${var.name}-${node.name}" }
+
   settings = { for node in var.nodes : node.name => {
-    NODE_NAME     = node.name
+    NODE_NAME     = local.names[node.name]
     NODE_ADDRESS  = node.address
     CONTROL_PLANE = local.control_plane.address
     POD_CIDR      = var.pod_cidr
@@ -48,7 +51,7 @@ locals {
   }
 
   registration = { for node in var.nodes : node.name => {
-    name             = node.name
+    name             = local.names[node.name]
     criSocket        = "unix:///run/containerd/containerd.sock"
     imagePullPolicy  = var.bundle.images_url == "" ? "IfNotPresent" : "Never"
     kubeletExtraArgs = [for name, value in merge({ node-ip = node.address }, local.provider) : { name = name, value = value }]
@@ -83,7 +86,7 @@ locals {
       certificateValidityPeriod = "168h"
       networking                = { serviceSubnet = var.service_cidr }
       apiServer = {
-        certSANs  = distinct([var.endpoint, local.control_plane.address, local.control_plane.name])
+        certSANs  = distinct([var.endpoint, local.control_plane.address, local.names[local.control_plane.name]])
         extraEnvs = local.environment
       }
       # There is one control plane: an election takes seconds and has one candidate. At its start the controller manager

@@ -81,7 +81,7 @@ variable "cloud_conf" {
 }
 
 variable "cloud_provider" {
-  description = "external: a cloud controller manager will be installed, and nodes wait for it. Empty: none will."
+  description = "external: a cloud controller manager will be installed, and nodes wait for it; they are called as their machines, <name>-<node>. Empty: none will."
   type        = string
   default     = ""
   validation {
