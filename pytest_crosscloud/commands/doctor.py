@@ -133,7 +133,7 @@ def _preflight(cloud: Cloud) -> Iterator[Check]:
     except Exception as error:  # a plugin's mistake
         yield Check("preflight", MISSING, f"its preflight raised {describe(error)}")
         return
-    said = tuple(f"{credential.name} is not set" for credential in cloud.credentials)
+    said = tuple(f"{credential.name} is not set" for credential in cloud.unset())
     for line in lines:
         if not line.startswith(said or ("\0",)):
             detail, _, remedy = line.partition("\n")

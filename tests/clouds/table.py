@@ -1,0 +1,75 @@
+"""The table of docs/clouds.md, made of the plugins and of the tests there are: ``python -m tests.clouds.table``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pytest_crosscloud import plugins
+from pytest_crosscloud.model import Cloud
+from pytest_crosscloud.provision.module import Module, Provider
+from pytest_crosscloud.provision.terraform import TerraformCloud
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = ROOT / "docs/clouds.md"
+BEGIN, END = "<!-- table: python -m tests.clouds.table -->", "<!-- end of the table -->"
+
+HEADER = ("cloud", "nodes", "arch", "credentials", "proven", "not proven")
+
+#: Those that are no module of a provider's.
+OTHERS = {
+    "local": ("machines of this computer, kubeadm", "made, used and destroyed in every test run", ""),
+    "kind": ("containers", "its commands, against a stand-in for kind", "kind itself: no Docker was at hand"),
+    "existing": ("whatever is there", "its reading of a KUBECONFIG, against a stand-in", "a whole run on it"),
+}
+
+
+def table() -> str:
+    rows = [HEADER, ("---",) * len(HEADER), *map(row, sorted(clouds().values(), key=lambda cloud: cloud.order))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def clouds() -> dict[str, Cloud]:
+    return dict(plugins.load(ROOT).clouds)
+
+
+def row(cloud: Cloud) -> tuple[str, ...]:
+    nodes, proven, unproven = OTHERS[cloud.name] if cloud.name in OTHERS else _of_module(cloud)
+    credentials = ", ".join(
+        f"`{credential.name}`" + ("" if credential.required else " (optional)") for credential in cloud.credentials
+    )
+    return f"`{cloud.name}` {cloud.title}", nodes, ", ".join(cloud.arch), credentials or "none", proven, unproven
+
+
+def _of_module(cloud: Cloud) -> tuple[str, str, str]:
+    assert isinstance(cloud, TerraformCloud), f"{cloud.name}: OTHERS says nothing of it"
+    module = Module(cloud.source)
+    has_machines = module.uses_kubeadm
+    proven = [_checked(provider) for provider in module.providers]
+    if has_machines:
+        proven.append("user-data **booted** here to a Ready cluster of two nodes")
+    if (ROOT / f"tests/twins/test_{cloud.name}.py").is_file():
+        proven.insert(
+            0, "**applied** by the real provider on an emulator, its instances booted here, CoreDNS green on it"
+        )
+        unproven = "the cloud itself"
+    else:
+        unproven = "applying it; the real provider validates it only where it can be had"
+    return "machines, kubeadm" if has_machines else "the cloud's own service", "; ".join(proven), unproven
+
+
+def _checked(provider: Provider) -> str:
+    name = provider.source.rpartition("/")[2]
+    recorded = json.loads((ROOT / f"tests/provision/schemas/{name}.json").read_text())
+    what = "documentation" if "documentation" in recorded["from"] else "published schema"
+    return f"**checked** against the {what} of {recorded['source']} {recorded['version']}"
+
+
+def main() -> None:
+    text = DOCUMENT.read_text()
+    before, _, rest = text.partition(BEGIN)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}")
+
+
+if __name__ == "__main__":
+    main()
