@@ -73,6 +73,9 @@ class LocalCloud(TerraformCloud):
         # A machine that is half made stands in its own way, and all of them are gone in a second.
         return False
 
+    def remote_state(self, request: ProvisionRequest) -> str:
+        return ""  # nobody else can destroy what is on this computer
+
     def destroy(self, request: ProvisionRequest) -> None:
         from pytest_crosscloud import machine
 

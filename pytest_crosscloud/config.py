@@ -53,6 +53,7 @@ class Config:
     retries: Retries
     max_clusters: Mapping[str, int]  #: how many clusters of a run there may be at a time, by cloud
     leases: str  #: where clusters have their leases, as run/leases.py opens it; empty: in the store
+    state: str  #: where Terraform keeps the states of clusters, ``s3://bucket/prefix``; empty: beside each cluster
     problems: tuple[Problem, ...]  #: the plugins', and those of the files that stop nothing
 
     def timeout(self, stage: StageName, target: BuildTarget | ClusterTarget | Cell) -> float:
@@ -130,6 +131,7 @@ class _Reader:
             if file
             else {},
             leases=(file.leases if file else None) or "",
+            state=(file.state if file else None) or "",
             problems=tuple(self.problems),
         )
 

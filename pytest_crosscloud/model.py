@@ -247,6 +247,7 @@ class ProvisionRequest:
     tags: Mapping[str, str]  #: run, cluster, expiry (epoch seconds); on every resource that can carry them
     registries: tuple[str, ...]  #: plain-HTTP registries that the nodes may pull from
     stage: StageContext
+    state: str = ""  #: where a Terraform cloud keeps its state, ``s3://bucket/prefix``; empty: in ``directory``
 
     def cluster(self, kubeconfig: Path, endpoint: str, nodes: Iterable[Node]) -> Cluster:
         """The cluster that was asked for, now that it is there."""

@@ -19,6 +19,9 @@ Unused = Any
 
 Arch = Annotated[str, StringConstraints(pattern=f"^{DNS_LABEL.pattern}$")]
 Archs = Annotated[list[Arch], Field(min_length=1)]
+#: ``s3://bucket`` or ``s3://bucket/prefix``, and nothing that could hold a secret.
+BUCKET = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#@]*)?$"
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SubTitle = Annotated[str, StringConstraints(max_length=SUB_TITLE_LENGTH)]
 
@@ -117,6 +120,7 @@ class CrossCloudFile(_Section):
     timeouts: Annotated[TimeoutsSection, BeforeValidator(_empty)] = TimeoutsSection()
     retries: Annotated[RetriesSection, BeforeValidator(_empty)] = RetriesSection()
     leases: str | None = None
+    state: Annotated[str, StringConstraints(pattern=BUCKET)] | None = None
     gitlab_pipeline: Annotated[dict[str, PipelineSection | None], BeforeValidator(_empty)] = {}
 
 

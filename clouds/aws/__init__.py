@@ -56,12 +56,12 @@ class AwsCloud(RemoteCloud):
         return quota.lacking(self._api(), clusters, int(self.variables.get("workers", 0)), self._type())
 
     def console_texts(self, request: ProvisionRequest) -> dict[str, str]:
-        from . import owned
+        from .owned import instances
 
         try:
             api = self._api(str(request.variables.get("region") or ""))
             texts = {}
-            for instance in owned.instances(api, "crosscloud-cluster", request.name):
+            for instance in instances(api, "crosscloud-cluster", request.name):
                 answer = api.query("ec2", "GetConsoleOutput", InstanceId=instance.id)
                 said = base64.b64decode(answer.findtext("output") or "").decode(errors="replace")
                 texts[instance.name.removeprefix(f"{request.name}-")] = said
@@ -70,20 +70,21 @@ class AwsCloud(RemoteCloud):
         return texts
 
     def owned(self, run: str) -> list[str]:
-        from . import owned
+        from .owned import names
 
-        return owned.names(self._api(), run)
+        return names(self._api(), run)
 
     def runs(self) -> list[str]:
-        from . import api, owned
+        from . import api
+        from .owned import runs
 
         # Every crosscloud clean asks; who has no credentials has nothing there.
-        return owned.runs(self._api()) if api.credentials() and self._region() else []
+        return runs(self._api()) if api.credentials() and self._region() else []
 
     def sweep(self, run: str) -> None:
-        from . import owned
+        from .owned import sweep
 
-        owned.sweep(self._api(), run)
+        sweep(self._api(), run)
 
     def _region(self) -> str:
         from . import api

@@ -112,6 +112,11 @@ class RemoteCloud(TerraformCloud):
         url = str(variables.pop("bundle_url", ""))
         return {"bundle": _published(request, url) if url else released(request), **variables}
 
+    def variables_to_destroy(self, request: ProvisionRequest) -> dict[str, Any]:
+        variables = super().module_variables(request)
+        variables.pop("bundle_url", None)
+        return {"bundle": released(request), **variables}
+
     def owned(self, run: str) -> list[str]:
         return self.inventory.names(run) if self.inventory else []
 

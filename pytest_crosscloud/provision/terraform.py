@@ -6,10 +6,11 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import paths
 from ..errors import StageError
@@ -18,13 +19,20 @@ from ..model import Cloud, Cluster, ErrorClass, Node, ProvisionRequest
 from ..redact import redact
 from ..stage import StageContext
 from ..suggest import among
+from . import backend
 from .diagnoses import classed
+
+if TYPE_CHECKING:
+    from .bootstrap import Bootstrap
 
 VARIABLES_FILE = "terraform.tfvars.json"
 STATE_FILE = "terraform.tfstate"
 
 #: In the cluster's directory, from the moment on when all of the module was applied.
 KUBECONFIG_FILE = "kubeconfig"
+
+#: What Terraform says of a state that is locked, with the lock's id.
+_LOCK = re.compile(r"Error acquiring the state lock.*?\bID:\s+(\S+)", re.DOTALL)
 
 
 class Terraform:
@@ -70,7 +78,7 @@ class Terraform:
         """
         from python_terraform import IsFlagged
 
-        self._run("apply", input=False, auto_approve=IsFlagged, json=IsFlagged)
+        self._alone("apply", input=False, auto_approve=IsFlagged, json=IsFlagged)
 
     def destroy(self) -> None:
         """Remove what the state knows; nothing, if there is none.
@@ -80,7 +88,7 @@ class Terraform:
         from python_terraform import IsFlagged, IsNotFlagged
 
         # force: Terraform dropped the flag in 0.15, python-terraform's own destroy() still sends it.
-        self._run("destroy", force=IsNotFlagged, input=False, auto_approve=IsFlagged, json=IsFlagged)
+        self._alone("destroy", force=IsNotFlagged, input=False, auto_approve=IsFlagged, json=IsFlagged)
 
     def output(self) -> dict[str, Any]:
         """All outputs by name, the sensitive ones too: so their text goes past the stage's log.
@@ -94,6 +102,22 @@ class Terraform:
         # Terraform may warn about its own configuration before the JSON.
         _, brace, rest = completed.output.partition("{")
         return {name: output["value"] for name, output in json.loads(brace + rest).items()}
+
+    def _alone(self, command: str, **options: Any) -> None:
+        """Run it; if the state is locked, unlock it first.
+
+        Whoever works on a cluster has its lease, and nobody else does: a lock is of a Terraform that was killed.
+        """
+        try:
+            self._run(command, **options)
+        except StageError as error:
+            lock = _LOCK.search(error.message)
+            if lock is None:
+                raise
+            self.stage.write(f"the state is locked by {lock[1]}, which has ended")
+            program = str(self._lines.terraform_bin_path)
+            self.stage.command([program, "force-unlock", "-force", lock[1]], cwd=self.directory)
+            self._run(command, **options)
 
     def _run(
         self,
@@ -163,6 +187,19 @@ def progress(event: Mapping[str, Any]) -> str:
             return ""
 
 
+def _common(request: ProvisionRequest, bootstrap: Bootstrap) -> dict[str, Any]:
+    """The variables that every root module takes, but for the bundle."""
+    return {
+        "name": request.name,
+        "kubernetes_version": request.kubernetes.version,
+        "workers": request.workers,
+        "arch": request.arch,
+        "tags": dict(request.tags),
+        "registries": list(request.registries),
+        "bootstrap": bootstrap.for_nodes(),
+    }
+
+
 def _variables(root: Path) -> dict[str, Any]:
     variables: dict[str, Any] = json.loads((root / VARIABLES_FILE).read_text())
     return variables
@@ -198,6 +235,14 @@ class TerraformCloud(Cloud):
         """
         return dict(request.variables)
 
+    def variables_to_destroy(self, request: ProvisionRequest) -> dict[str, Any]:
+        """As ``module_variables``, without what takes time: the nodes will boot nothing any more."""
+        return self.module_variables(request)
+
+    def remote_state(self, request: ProvisionRequest) -> str:
+        """Where the state is kept, ``s3://bucket/prefix``; empty: beside the module."""
+        return request.state
+
     def answers(self, cluster: Cluster) -> bool:
         from .cluster import answers
 
@@ -216,21 +261,12 @@ class TerraformCloud(Cloud):
         from . import cluster
         from .bootstrap import Bootstrap, write_secret
 
-        root = self.copy_module(request.directory)
+        root = self._prepared(request, request.directory)
         terraform = Terraform(root, request.stage)
         # Other secrets would be other user-data: Terraform would replace the nodes of an attempt before this one.
         known = (root / VARIABLES_FILE).exists()
         bootstrap = Bootstrap.resume(_variables(root)["bootstrap"]) if known else Bootstrap.create()
-        variables = {
-            "name": request.name,
-            "kubernetes_version": request.kubernetes.version,
-            "workers": request.workers,
-            "arch": request.arch,
-            "tags": dict(request.tags),
-            "registries": list(request.registries),
-            "bootstrap": bootstrap.for_nodes(),
-            **self.module_variables(request),
-        }
+        variables = {**_common(request, bootstrap), **self.module_variables(request)}
         self._check_names(variables)
         write_secret(terraform.directory / VARIABLES_FILE, json.dumps(variables, indent=2))
         terraform.init()
@@ -248,14 +284,37 @@ class TerraformCloud(Cloud):
         return not (request.directory / KUBECONFIG_FILE).exists()
 
     def destroy(self, request: ProvisionRequest) -> None:
+        remote = self.remote_state(request)
+        if remote and not request.directory.exists():
+            self._destroy_from_here(request)
+            return
         root = self._root(request.directory)
         # Without a state nothing was created; without variables all of it has been destroyed.
-        if (root / STATE_FILE).exists() and (root / VARIABLES_FILE).exists():
+        if (remote or (root / STATE_FILE).exists()) and (root / VARIABLES_FILE).exists():
             terraform = Terraform(root, request.stage)
             terraform.init()  # also where one has been: it may have been killed half way
             terraform.destroy()
         for secret in (root / VARIABLES_FILE, request.directory / KUBECONFIG_FILE):
             secret.unlink(missing_ok=True)
+
+    def _destroy_from_here(self, request: ProvisionRequest) -> None:
+        """Destroy what another computer made: all that tells of it here is the state in the bucket."""
+        from .bootstrap import Bootstrap, write_secret
+
+        with tempfile.TemporaryDirectory(prefix="crosscloud-") as directory:
+            root = self._prepared(request, Path(directory))
+            # Terraform wants values for all variables; those of what goes do not matter.
+            variables = {**_common(request, Bootstrap.create()), **self.variables_to_destroy(request)}
+            write_secret(root / VARIABLES_FILE, json.dumps(variables))
+            terraform = Terraform(root, request.stage)
+            terraform.init()
+            terraform.destroy()
+
+    def _prepared(self, request: ProvisionRequest, directory: Path) -> Path:
+        root = self.copy_module(directory)
+        if address := self.remote_state(request):
+            backend.write(root, address, request.name)
+        return root
 
     def _root(self, directory: Path) -> Path:
         return directory / "terraform" / self.source.name

@@ -56,6 +56,7 @@ def of_target(run: Run, target: ClusterTarget, stage: StageContext) -> Provision
         },
         registries=_plain_http(settings.registry),
         stage=stage,
+        state=run.config.state,
     )
 
 
@@ -72,6 +73,7 @@ def to_spec(request: ProvisionRequest, target: ClusterTarget) -> dict[str, Any]:
         "directory": str(request.directory),
         "tags": dict(request.tags),
         "registries": list(request.registries),
+        "state": request.state,
     }
 
 
@@ -97,6 +99,7 @@ def of_spec(spec: Mapping[str, Any], plugins: Plugins, stage: StageContext) -> P
         tags=spec["tags"],
         registries=tuple(spec["registries"]),
         stage=stage,
+        state=spec.get("state", ""),
     )
 
 
