@@ -96,6 +96,7 @@ def crosscloud_clouds() -> list[Cloud]:
                     "path of a service account's key, or of a workload identity's configuration: IAM & Admin > Service"
                     " Accounts > Keys, with the roles of terraform/gce/README.md",
                     secret=False,
+                    is_file=True,
                 ),
                 Credential("GOOGLE_PROJECT", "the project's id: gcloud projects list", secret=False),
             ),

@@ -39,7 +39,9 @@ def crosscloud_clouds() -> list[Cloud]:
                 Credential("TF_VAR_tenancy_ocid", "the tenancy's OCID: console, Profile > Tenancy", secret=False),
                 Credential("TF_VAR_user_ocid", "the user's OCID: console, Profile > My profile", secret=False),
                 Credential("TF_VAR_fingerprint", "of the user's API key: My profile > API keys", secret=False),
-                Credential("TF_VAR_private_key_path", "file with the API key's private half, PEM", secret=False),
+                Credential(
+                    "TF_VAR_private_key_path", "file with the API key's private half, PEM", secret=False, is_file=True
+                ),
                 Credential("TF_VAR_region", "e.g. eu-frankfurt-1", secret=False),
                 Credential(
                     "TF_VAR_compartment_id",

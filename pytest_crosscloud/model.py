@@ -314,6 +314,7 @@ class Credential:
     help: str  #: what it is and where to get it
     required: bool = True
     secret: bool = True  #: False: a region or an account's name, which logs may show
+    is_file: bool = False  #: its value is the path of a file, which has to be there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -361,9 +362,15 @@ class Cloud:
     def preflight(self) -> list[str]:
         """What is missing to use this cloud here, each with its remedy; empty if nothing is.
 
-        Here: the required credentials. A subclass adds to it.
+        Here: the required credentials, and the files that credentials name. A subclass adds to it.
         """
-        return [f"{found.name} is not set: {found.help}" for found in self.unset()]
+        lines = [f"{found.name} is not set: {found.help}" for found in self.unset()]
+        for found in self.credentials:
+            value = os.environ.get(found.name)
+            if found.is_file and value and not Path(value).expanduser().is_file():
+                shown = "the file that it names" if found.secret else value
+                lines.append(f"{found.name}: {shown} is not there: {found.help}")
+        return lines
 
     def unset(self) -> list[Credential]:
         """The required credentials that the environment has not. A cloud that takes others in their place says so."""

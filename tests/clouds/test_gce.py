@@ -98,3 +98,14 @@ def test_consoles_are_read_and_a_failure_is_no_end(
         "control-plane": "a-project xc-0123abcd-gce-control-plane --zone=us-east1-b says: done\n",
         "worker-1": "a-project xc-0123abcd-gce-worker-1 --zone=us-east1-b says: done\n",
     }
+
+
+def test_a_key_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = tmp_path / "key.json"
+    monkeypatch.setenv("GOOGLE_PROJECT", "a-project")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
+    (cloud,) = crosscloud_clouds()
+    (problem,) = cloud.preflight()
+    assert problem.startswith(f"GOOGLE_APPLICATION_CREDENTIALS: {key} is not there: path of ")
+    key.touch()
+    assert cloud.preflight() == []
