@@ -67,8 +67,8 @@ resource "ibm_container_vpc_cluster" "this" {
   resource_group_id    = data.ibm_resource_group.this.id
   tags                 = local.tags
   force_delete_storage = true
-  # Ingress, which is the default, takes twenty minutes more, and nothing here uses it.
-  wait_till = "OneWorkerNodeReady"
+  # All workers, whose addresses are asked for below. Ingress, which is the default, takes twenty minutes more.
+  wait_till = "Normal"
   # Images come from anywhere; the default lets workers reach IBM's own services alone.
   disable_outbound_traffic_protection = true
 
