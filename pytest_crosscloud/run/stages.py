@@ -261,6 +261,18 @@ class Engine:
         :param inherit: what a success of the run that this one goes on with is here; None: it is to be made again.
         :raises StageFailed: it failed, here or elsewhere; or the worker that makes it is stuck.
         """
+        result = self.run.store.result(self.run.id, stage, target.id)
+        # What has ended here has ended for good: nobody need queue to read it.
+        if result is None or result.status == Status.RUNNING or result.resumed_from:
+            result = self._in_turn(stage, target, folder, make, undo, inherit)
+        if result.status != Status.SUCCESS:
+            raise StageFailed(result)
+        return result
+
+    def _in_turn(
+        self, stage: StageName, target: Target, folder: str, make: Make, undo: Undo, inherit: Inherit
+    ) -> StageResult:
+        """The stage's result, made here if it is this worker's turn and nobody has."""
         key, store = stage_key(stage, target.id), self.run.store
         with ExitStack() as lock:
             try:
@@ -276,8 +288,6 @@ class Engine:
             if result is None or result.status == Status.RUNNING:
                 # Running, and the lock is free: the worker that made it died.
                 result = Making(self.run, stage, target, folder, result).make(make, undo)
-        if result.status != Status.SUCCESS:
-            raise StageFailed(result)
         return result
 
     def leave_bundle(self, cell: Cell) -> None:
