@@ -24,7 +24,12 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Turn:
 def others(directory: Path) -> threading.Event:
     """Is set as soon as another worker has the place."""
     had = threading.Event()
-    threading.Thread(target=lambda: _Turn(directory).wait() and had.set(), daemon=True).start()
+
+    def take() -> None:
+        if _Turn(directory).wait():
+            had.set()
+
+    threading.Thread(target=take, daemon=True).start()
     return had
 
 
