@@ -29,7 +29,7 @@ from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.redact import add_secret, redact
 
 #: Versions of the query APIs.
-VERSIONS = {"ec2": "2016-11-15", "iam": "2010-05-08", "sts": "2011-06-15", "elasticloadbalancing": "2015-12-01"}
+VERSIONS = {"ec2": "2016-11-15", "iam": "2010-05-08", "sts": "2011-06-15"}
 
 #: Seconds for one answer, and before each further attempt at a request that was throttled or met an error of AWS' own.
 TIMEOUT = 20.0
@@ -198,9 +198,7 @@ class Api:
 
     def _endpoint(self, service: str) -> tuple[str, str]:
         """Address of a service, and the region that its signatures name."""
-        variable = (
-            f"AWS_ENDPOINT_URL_{'ELASTIC_LOAD_BALANCING_V2' if service.startswith('elastic') else service.upper()}"
-        )
+        variable = f"AWS_ENDPOINT_URL_{'SERVICE_QUOTAS' if service == 'servicequotas' else service.upper()}"
         own = os.environ.get(variable) or os.environ.get("AWS_ENDPOINT_URL")
         domain = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
         if service == "iam":  # one for all regions

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +92,11 @@ def test_an_api_that_fails_now_and_then_makes_a_cluster_which_goes_without_its_s
     assert [name for name in names if name.startswith("instance i-")] == names[:2]
     assert f"role xc-{RUN}-aws-cp" in names
     assert CLOUD.runs() == [RUN]
-    CLOUD.sweep(RUN)
+    # On another computer, which has no record of the run.
+    argv = [Path(sys.executable).with_name("crosscloud"), "clean", "--run", RUN, "--yes"]
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "elsewhere")}
+    done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "nothing is left behind"
     assert CLOUD.owned(RUN) == CLOUD.runs() == []
     assert account.everything() == before
