@@ -17,8 +17,6 @@ provider "vsphere" {}
 locals {
   # vSphere has no floating addresses, and there is one control plane.
   endpoint = local.nodes[0].address
-  prefix   = var.network_prefix == null ? tonumber(split("/", var.network_cidr)[1]) : var.network_prefix
-  gateway  = var.gateway == "" ? cidrhost(var.network_cidr, 1) : var.gateway
   # Tags have a name each and no value; annotations are what vCenter shows and searches.
   tags       = { for key, value in var.tags : key => "${key}=${value}" }
   annotation = join("\n", values(local.tags))
@@ -28,25 +26,6 @@ locals {
     datacenter  = data.vsphere_datacenter.here.name
     cluster     = var.name
   })
-
-  # What cloud-init's VMware datasource reads before there is a network.
-  metadata = { for node in local.nodes : node.name => jsonencode({
-    instance-id    = "${var.name}-${node.name}"
-    local-hostname = node.name
-    # Any process of the machine can ask VMware for the user-data, a pod's too: cloud-init clears it when it has read it.
-    redact = ["userdata"]
-    network = {
-      version = 2
-      ethernets = { nic = {
-        match       = { name = "e*" }
-        dhcp4       = false
-        dhcp6       = false
-        addresses   = ["${node.address}/${local.prefix}"]
-        routes      = [{ to = "0.0.0.0/0", via = local.gateway }]
-        nameservers = { addresses = length(var.dns) == 0 ? [local.gateway] : var.dns }
-      } }
-    }
-  }) }
 }
 
 data "vsphere_datacenter" "here" {

@@ -7,6 +7,27 @@ locals {
     role    = index == 0 ? "control-plane" : "worker"
   }]
 
+  prefix  = var.network_prefix == null ? tonumber(split("/", var.network_cidr)[1]) : var.network_prefix
+  gateway = var.gateway == "" ? cidrhost(var.network_cidr, 1) : var.gateway
+  # What cloud-init's VMware datasource reads before there is a network.
+  metadata = { for node in local.nodes : node.name => jsonencode({
+    instance-id    = "${var.name}-${node.name}"
+    local-hostname = node.name
+    # Any process of the machine can ask VMware for the user-data, a pod's too: cloud-init clears it when it has read it.
+    redact = ["userdata"]
+    network = {
+      version = 2
+      ethernets = { nic = {
+        match       = { name = "e*" }
+        dhcp4       = false
+        dhcp6       = false
+        addresses   = ["${node.address}/${local.prefix}"]
+        routes      = [{ to = "0.0.0.0/0", via = local.gateway }]
+        nameservers = { addresses = length(var.dns) == 0 ? [local.gateway] : var.dns }
+      } }
+    }
+  }) }
+
   # A firewall, on each node, because vSphere has none. mangle comes before a Service's address is turned into a pod's,
   # so node ports are closed too.
   firewall = concat(

@@ -7,6 +7,7 @@ import configparser
 import gzip
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from pytest_crosscloud import paths
 from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.model import Cloud
 from pytest_crosscloud.plugins import load
-from pytest_crosscloud.testing.render import files, render, variables
+from pytest_crosscloud.testing.render import PURE, files, render, variables
 from pytest_crosscloud.toolchain.tools import tool
 
 NAMES = ("openstack", "vsphere", "oci", "huawei", "alibaba")
@@ -155,6 +156,57 @@ def test_vsphere_has_its_firewall_on_the_nodes() -> None:
     script = before("vsphere", network_cidr="192.168.7.0/24", allowed_cidrs=["198.51.100.0/24"])
     assert "-s 198.51.100.0/24 -d 192.168.7.10 -p tcp --dport 6443 -j RETURN\n" in script
     assert script.index("--dport 6443") < script.index("CROSSCLOUD -j DROP") < script.index("PREROUTING")
+
+
+#: cloud-init's own reader of what VMware tells a machine, with the environment in VMware's place.
+_VMWARE = """
+import json, logging, os
+from cloudinit import helpers
+from cloudinit.sources.DataSourceVMware import DataSourceVMware
+logging.disable()
+source = DataSourceVMware({}, None, helpers.Paths({}))
+assert source._get_data()
+print(json.dumps([source.metadata["local-hostname"], source.metadata["redact"], source.network_config,
+                  source.userdata_raw if isinstance(source.userdata_raw, str) else source.userdata_raw.decode()]))
+"""
+
+
+def test_vsphere_tells_cloud_init_a_nodes_address_and_user_data(tmp_path: Path) -> None:
+    if subprocess.run(["/usr/bin/python3", "-c", "import cloudinit"], capture_output=True, check=False).returncode:
+        pytest.skip("cloud-init is not installed: apt-get install cloud-init")
+    root = tmp_path / "vsphere"
+    root.mkdir()
+    shutil.copytree(paths.data("terraform", "modules"), tmp_path / "modules")
+    for name in PURE:
+        shutil.copy(paths.data("terraform", "vsphere", name), root)
+    outputs = {
+        "metadata": {"value": '${base64gzip(local.metadata["worker-1"])}'},
+        "userdata": {"value": '${base64gzip(module.kubeadm.user_data["worker-1"])}', "sensitive": True},
+    }
+    given = {"locals": {"endpoint": "192.0.2.10", "cloud_conf": ""}, "output": outputs}
+    (root / "given.tf.json").write_text(json.dumps(given))
+    (root / "terraform.tfvars.json").write_text(
+        json.dumps(variables(network_cidr="192.0.2.0/26", network_prefix=24, gateway="192.0.2.254", dns=["192.0.2.53"]))
+    )
+    for command in (["init"], ["apply", "-auto-approve"]):
+        subprocess.run([tool("terraform"), *command], cwd=root, check=True, capture_output=True)
+    made = json.loads((root / "terraform.tfstate").read_text())["outputs"]
+    told = {f"VMX_GUESTINFO_{key.upper()}": made[key]["value"] for key in outputs}
+    encodings = {f"VMX_GUESTINFO_{key.upper()}_ENCODING": "gzip+base64" for key in outputs}
+    done = subprocess.run(
+        ["/usr/bin/python3", "-c", _VMWARE],
+        env={**os.environ, "VMX_GUESTINFO": "1", **told, **encodings},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    hostname, cleared, network, user_data = json.loads(done.stdout)
+    assert (hostname, cleared) == ("worker-1", ["userdata"])
+    card = network["config"]["ethernets"]["nic"] if "config" in network else network["ethernets"]["nic"]
+    assert card["addresses"] == ["192.0.2.11/24"]
+    assert card["routes"] == [{"to": "0.0.0.0/0", "via": "192.0.2.254"}]
+    assert card["nameservers"] == {"addresses": ["192.0.2.53"]}
+    assert user_data.startswith("#cloud-config\n")
 
 
 def test_alibabas_metadata_service_is_out_of_the_pods_reach() -> None:
