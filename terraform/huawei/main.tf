@@ -23,7 +23,9 @@ locals {
   ) : var.image
   zone = var.availability_zone == "" ? data.huaweicloud_availability_zones.here.names[0] : var.availability_zone
   # Huawei's names have at most 64 characters, which a cluster's with a node's may exceed.
-  machines = { for index, node in local.nodes : node.name => merge(node, { machine = "${var.name}-${index}" }) }
+  machines = { for index, node in local.nodes : node.name => merge(node, {
+    machine = length("${var.name}-${node.name}") <= 64 ? "${var.name}-${node.name}" : "${var.name}-${index}"
+  }) }
   # Huawei's values have at most 43.
   tags = { for key, value in var.tags : key => substr(value, 0, 43) }
   cloud_conf = templatefile("${path.module}/cloud.conf.tftpl", {
