@@ -368,8 +368,7 @@ class Cloud:
         for found in self.credentials:
             value = os.environ.get(found.name)
             if found.is_file and value and not Path(value).expanduser().is_file():
-                shown = "the file that it names" if found.secret else value
-                lines.append(f"{found.name}: {shown} is not there: {found.help}")
+                lines.append(f"{found.name} names a file that is not there: {found.help}")
         return lines
 
     def unset(self) -> list[Credential]:
