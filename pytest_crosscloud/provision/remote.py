@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CrosscloudError
 from ..redact import redact
+from ..suggest import among
+from .diagnoses import names_unknown
 from .terraform import TerraformCloud
 
 if TYPE_CHECKING:
+    from ..errors import StageError
     from ..model import ProvisionRequest
     from ..toolchain.node import NodeBundle
 
@@ -93,6 +97,10 @@ def short(what: str, needed: int, limit: int, used: int) -> list[str]:
     return [f"{what}: {needed} needed, {left} left of the quota of {limit}"] if left < needed else []
 
 
+#: Names of variables that choose a machine's type, as clouds call it.
+_SIZE = re.compile("size|type|flavor|shape|plan|profile")
+
+
 @dataclass(frozen=True, kw_only=True)
 class RemoteCloud(TerraformCloud):
     """A Terraform module of a cloud that is reached over its API.
@@ -116,6 +124,16 @@ class RemoteCloud(TerraformCloud):
         variables = super().module_variables(request)
         variables.pop("bundle_url", None)
         return {"bundle": released(request), **variables}
+
+    def advice(self, error: StageError, variables: Mapping[str, Any]) -> str:
+        """A region or size that the cloud does not know, with the closest that it is known to have."""
+        if not names_unknown(error):
+            return ""
+        for name, value in {**self.variables, **variables}.items():
+            known = self.sizes if _SIZE.search(name) else self.regions
+            if isinstance(value, str) and value and value in error.message and known and value not in known:
+                return f"{name}: {value!r} is not among those that {self.title} is known to have{among(value, known)}"
+        return ""
 
     def owned(self, run: str) -> list[str]:
         return self.inventory.names(run) if self.inventory else []

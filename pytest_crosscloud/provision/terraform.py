@@ -7,13 +7,14 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import paths
-from ..errors import StageError
+from ..errors import DeadlineExceeded, StageError
 from ..lock import held
 from ..model import Cloud, Cluster, ErrorClass, Node, ProvisionRequest
 from ..redact import redact
@@ -269,8 +270,9 @@ class TerraformCloud(Cloud):
         variables = {**_common(request, bootstrap), **self.module_variables(request)}
         self._check_names(variables)
         write_secret(terraform.directory / VARIABLES_FILE, json.dumps(variables, indent=2))
-        terraform.init()
-        terraform.apply()
+        with self._named(request):
+            terraform.init()
+            terraform.apply()
         outputs = terraform.output()
         kubeconfig = request.directory / KUBECONFIG_FILE
         write_secret(kubeconfig, outputs.get("kubeconfig") or bootstrap.kubeconfig(request.name, outputs["endpoint"]))
@@ -292,8 +294,9 @@ class TerraformCloud(Cloud):
         # Without a state nothing was created; without variables all of it has been destroyed.
         if (remote or (root / STATE_FILE).exists()) and (root / VARIABLES_FILE).exists():
             terraform = Terraform(root, request.stage)
-            terraform.init()  # also where one has been: it may have been killed half way
-            terraform.destroy()
+            with self._named(request):
+                terraform.init()  # also where one has been: it may have been killed half way
+                terraform.destroy()
         for secret in (root / VARIABLES_FILE, request.directory / KUBECONFIG_FILE):
             secret.unlink(missing_ok=True)
 
@@ -315,6 +318,22 @@ class TerraformCloud(Cloud):
         if address := self.remote_state(request):
             backend.write(root, address, request.name)
         return root
+
+    def advice(self, error: StageError, variables: Mapping[str, Any]) -> str:
+        """What to do about a failure of Terraform's, if this cloud knows it better than ``error.remedy`` (optional)."""
+        return ""
+
+    @contextmanager
+    def _named(self, request: ProvisionRequest) -> Iterator[None]:
+        """What fails within says whose cloud it was."""
+        try:
+            yield
+        except DeadlineExceeded:
+            raise
+        except StageError as error:
+            error.remedy = self.advice(error, request.variables) or error.remedy
+            error.message = f"{self.title}: {error.message}"
+            raise
 
     def _root(self, directory: Path) -> Path:
         return directory / "terraform" / self.source.name

@@ -13,6 +13,7 @@ import pytest
 from pytest_crosscloud.errors import DeadlineExceeded, StageError
 from pytest_crosscloud.model import ErrorClass, ProvisionRequest, Ref
 from pytest_crosscloud.provision import cluster
+from pytest_crosscloud.provision.remote import RemoteCloud
 from pytest_crosscloud.provision.terraform import VARIABLES_FILE, Diagnostic, Terraform, TerraformCloud, progress
 from pytest_crosscloud.stage import StageContext
 from pytest_crosscloud.toolchain import tools
@@ -26,6 +27,7 @@ variable "arch" {}
 variable "tags" {}
 variable "registries" {}
 variable "bootstrap" { sensitive = true }
+variable "bundle" { default = null }
 variable "mark" { default = "mark" }
 variable "broken" { default = false }
 
@@ -196,6 +198,51 @@ def test_another_attempt_completes_what_the_first_one_made(
 def test_an_unknown_variable_is_the_users_fault(cloud: TerraformCloud, stage: StageContext, tmp_path: Path) -> None:
     with pytest.raises(StageError, match="no variable 'marc'; did you mean 'mark'") as error:
         cloud.provision(request_for(cloud, stage, tmp_path, marc="x"))
+    assert error.value.error_class is ErrorClass.CONFIGURATION
+
+
+def test_what_terraform_says_names_the_cloud(cloud: TerraformCloud, stage: StageContext, tmp_path: Path) -> None:
+    broken = request_for(replace(cloud, display_name="Their Cloud"), stage, tmp_path, broken=True)
+    with pytest.raises(StageError, match=r"^Their Cloud: terraform apply failed"):
+        broken.cloud.provision(broken)
+    root = broken.directory / "terraform" / cloud.source.name
+    (root / "main.tf").write_text((root / "main.tf").read_text().replace("rm -f", "false; exit 3; rm -f"))
+    with pytest.raises(StageError, match=r"^Their Cloud: terraform destroy failed"):
+        broken.cloud.destroy(broken)
+    assert (root / VARIABLES_FILE).exists(), "it can be destroyed again"
+
+
+@pytest.mark.parametrize(
+    ("variables", "remedy"),
+    [
+        ({"region": "eu-cental-1"}, "region: 'eu-cental-1' is not among those that Lab is known to have; did you mean"),
+        ({"size": "smal"}, "size: 'smal' is not among those that Lab is known to have; did you mean 'small'"),
+        ({"region": "eu-central-1"}, "a region, size or image"),  # known, and not what was meant
+    ],
+)
+def test_a_region_or_size_that_the_cloud_has_not(
+    cloud: TerraformCloud, stage: StageContext, tmp_path: Path, variables: dict[str, str], remedy: str
+) -> None:
+    (value,) = variables.values()
+    assert cloud.module
+    (cloud.module / "main.tf").write_text(f"""{MODULE}
+variable "region" {{ default = "" }}
+variable "size" {{ default = "" }}
+resource "terraform_data" "refused" {{
+  lifecycle {{
+    precondition {{
+      condition     = var.mark == ""
+      error_message = "the API says: unknown region or size '{value}'."
+    }}
+  }}
+}}
+""")
+    lab = RemoteCloud(
+        name="lab", display_name="Lab", module=cloud.module, regions=("eu-central-1", "us-1"), sizes=("small", "large")
+    )
+    with pytest.raises(StageError, match=r"^Lab: terraform apply failed") as error:
+        lab.provision(request_for(lab, stage, tmp_path, **variables, bundle_url=""))
+    assert error.value.remedy.startswith(remedy) or remedy in error.value.remedy
     assert error.value.error_class is ErrorClass.CONFIGURATION
 
 
