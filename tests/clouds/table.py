@@ -23,6 +23,9 @@ OTHERS = {
     "existing": ("whatever is there", "its reading of a KUBECONFIG, against a stand-in", "a whole run on it"),
 }
 
+#: What else is to be known of what is not proven.
+CLOSED = {"packet": "; nobody can apply it any more, the service closed on 30 June 2026"}
+
 
 def table() -> str:
     rows = [HEADER, ("---",) * len(HEADER), *map(row, sorted(clouds().values(), key=lambda cloud: cloud.order))]
@@ -54,7 +57,7 @@ def _of_module(cloud: Cloud) -> tuple[str, str, str]:
         )
         unproven = "the cloud itself"
     else:
-        unproven = "applying it; the real provider validates it only where it can be had"
+        unproven = "applying it; the real provider validates it only where it can be had" + CLOSED.get(cloud.name, "")
     return "machines, kubeadm" if has_machines else "the cloud's own service", "; ".join(proven), unproven
 
 
