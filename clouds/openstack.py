@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import shutil
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_crosscloud import hookimpl
+from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.model import Credential
-from pytest_crosscloud.provision.remote import Inventory, RemoteCloud
+from pytest_crosscloud.provision.remote import Inventory, RemoteCloud, answer, node_names, short
 
 if TYPE_CHECKING:
-    from pytest_crosscloud.model import Cloud
+    from pytest_crosscloud.model import Cloud, ProvisionRequest
 
 #: What a cluster has that can carry a tag, with the column that names it.
 _KINDS = (
@@ -21,23 +26,60 @@ _KINDS = (
     (("security", "group"), "Name"),
 )
 
+_SIZE = "m1.medium"
+_PROGRAM = "install OpenStack's client: pip install python-openstackclient"
+
+#: The program does not tell by itself what kind of credential it was given, as the provider does.
+_OPENSTACK = ("openstack", "--os-auth-type", "v3applicationcredential")
+
+#: Seconds to read a node's console.
+_CONSOLE = 30.0
+
 
 def _listing(kind: tuple[str, ...], column: str) -> tuple[str, ...]:
-    # The program does not tell by itself what kind of credential it was given, as the provider does.
-    selection = ("--tags", "crosscloud-run={run}", "--format", "value", "--column", column)
-    return ("openstack", "--os-auth-type", "v3applicationcredential", *kind, "list", *selection)
+    return (*_OPENSTACK, *kind, "list", "--tags", "crosscloud-run={run}", "--format", "value", "--column", column)
 
 
-_SERVERS = (
-    *("openstack", "--os-auth-type", "v3applicationcredential", "server", "list"),
-    *("--name", "^xc-{run}-", "--format", "value", "--column", "Name"),
-)
+@dataclass(frozen=True, kw_only=True)
+class OpenStackCloud(RemoteCloud):
+    """Knows the project's quotas of machines where OpenStack's own program is there to ask."""
+
+    def capacity(self, clusters: int) -> list[str]:
+        if shutil.which(_OPENSTACK[0]) is None:
+            return []
+        size = str(self.variables.get("size") or _SIZE)
+        flavor = answer([*_OPENSTACK, "flavor", "show", size, "--format", "json"], _PROGRAM)
+        limits = answer([*_OPENSTACK, "limits", "show", "--absolute", "--format", "json"], _PROGRAM)
+        return lacking(limits, flavor, clusters * (1 + int(self.variables.get("workers", 0))))
+
+    def console_texts(self, request: ProvisionRequest) -> dict[str, str]:
+        texts = {}
+        for node in node_names(request.workers):
+            argv = [*_OPENSTACK, "console", "log", "show", f"{request.name}-{node}"]
+            with contextlib.suppress(CrosscloudError):  # a look at what a node says must not end the wait for it
+                texts[node] = answer(argv, _PROGRAM, timeout=_CONSOLE)
+        return texts
+
+
+def lacking(limits: str, flavor: str, nodes: int) -> list[str]:
+    """What ``openstack limits show --absolute`` has no room for, a line each; -1 is no limit."""
+    known = {limit["Name"]: int(limit["Value"]) for limit in json.loads(limits)}
+    machine = json.loads(flavor)
+    lines = []
+    for what, needed, limit, used in (
+        ("servers", nodes, "maxTotalInstances", "totalInstancesUsed"),
+        ("vCPUs", nodes * int(machine["vcpus"]), "maxTotalCores", "totalCoresUsed"),
+        ("MiB of memory", nodes * int(machine["ram"]), "maxTotalRAMSize", "totalRAMUsed"),
+    ):
+        if known.get(limit, -1) >= 0:
+            lines += short(f"{what} of the project", needed, known[limit], known.get(used, 0))
+    return lines
 
 
 @hookimpl
 def crosscloud_clouds() -> list[Cloud]:
     return [
-        RemoteCloud(
+        OpenStackCloud(
             name="openstack",
             display_name="OpenStack",
             order=70,
@@ -52,10 +94,10 @@ def crosscloud_clouds() -> list[Cloud]:
                 Credential("OS_APPLICATION_CREDENTIAL_SECRET", "its secret, which the same command shows once"),
                 Credential("OS_REGION_NAME", "the region, where there are several", required=False, secret=False),
             ),
-            sizes=("m1.medium",),
+            sizes=(_SIZE,),
             inventory=Inventory(
-                _SERVERS,
-                "install OpenStack's client: pip install python-openstackclient",
+                (*_OPENSTACK, "server", "list", "--name", "^xc-{run}-", "--format", "value", "--column", "Name"),
+                _PROGRAM,
                 also=tuple(_listing(kind, column) for kind, column in _KINDS),
             ),
         )
