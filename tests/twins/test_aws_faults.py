@@ -93,7 +93,7 @@ def test_an_api_that_fails_now_and_then_makes_a_cluster_which_goes_without_its_s
     assert f"role xc-{RUN}-aws-cp" in names
     assert CLOUD.runs() == [RUN]
     # On another computer, which has no record of the run.
-    argv = [Path(sys.executable).with_name("crosscloud"), "clean", "--run", RUN, "--yes"]
+    argv = [str(Path(sys.executable).with_name("crosscloud")), "clean", "--run", RUN, "--yes"]
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "elsewhere")}
     done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
