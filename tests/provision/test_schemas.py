@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_crosscloud.provision.providers import allows
-from tests.provision.schemas.modules import Block, Written, requirements, roots, written
+from tests.provision.schemas.modules import Block, Written, parse, requirements, roots, written
 
 SCHEMAS = Path(__file__).with_name("schemas")
 
@@ -70,6 +71,33 @@ def test_what_is_recorded_is_of_the_version_that_the_module_asks_for(module: Pat
         assert requirement["version"], "a version that is not pinned"
         # Documentation has no version: it was written for what the module asks for.
         assert recorded["version"] == requirement["version"] or allows(requirement["version"], recorded["version"])
+
+
+def undeclared(module: Path) -> set[str]:
+    """What a module refers to and does not have: variables, local values, resources, data sources."""
+    text = "\n".join(re.sub(r"(^|\s)#.*", "", path.read_text()) for path in module.glob("*.tf"))
+    parsed = [parse(path.read_text()) for path in sorted(module.glob("*.tf"))]
+    names = {f"{found.type}.{found.name}" for found in written(module) if found.kind == "resource"}
+    names |= {f"data.{found.type}.{found.name}" for found in written(module) if found.kind == "data"}
+    for kind, prefix in (("variable", "var."), ("module", "module.")):
+        names |= {prefix + label.strip('"') for file in parsed for block in file.get(kind, []) for label in block}
+    names |= {f"local.{name}" for file in parsed for block in file.get("locals", []) for name in block}
+    types = {found.type for found in written(module) if found.kind != "provider"} | {"terraform_data"}
+    some = "|".join(sorted(types))
+    references = re.findall(rf"(?<![\w.\"-])((?:var|local|module)\.\w+|(?:data\.)?(?:{some})\.\w+)", text)
+    return set(references) - names
+
+
+@pytest.mark.parametrize("module", roots(), ids=lambda path: path.name)
+def test_a_module_has_what_it_refers_to(module: Path) -> None:
+    assert undeclared(module) == set()
+
+
+def test_what_is_not_declared_is_found(module: Path) -> None:
+    path = module / "main.tf"
+    text = path.read_text().replace('"R1"', "var.place").replace('"n"', "openstack_networking_port_v2.nodes.id")
+    path.write_text(text)
+    assert undeclared(module) == {"var.place", "openstack_networking_port_v2.nodes"}
 
 
 # -- the check itself ---------------------------------------------------------------------------------------
