@@ -11,7 +11,7 @@ import subprocess
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -54,15 +54,31 @@ def address(provider: Provider, host: str) -> str:
     return provider.source if provider.source.count("/") == 2 else f"{host}/{provider.source}"
 
 
-def here(provider: Provider, host: str) -> Path | None:
-    """The newest version that will do of those on this computer: in the plugin cache, or a mirror."""
+def plugin_cache() -> Path:
+    """Where Terraform keeps what it has downloaded, for all runs."""
+    return paths.cache("terraform-plugins")
+
+
+def here(provider: Provider, host: str, places: Iterable[Path] = ()) -> Path | None:
+    """The newest version that will do of those on this computer: in the plugin cache, or a mirror; or in ``places``."""
     found: list[tuple[tuple[int, ...], Path]] = []
-    for place in _places():
+    for place in places or _places():
         folder = place / address(provider, host)
         for version, path in _versions_in(folder):
             if allows(provider.version, version):
                 found.append((_numbers(version), path))
     return max(found)[1] if found else None
+
+
+def are_cached(required: Sequence[Provider], program: Path) -> bool:
+    """Whether the plugin cache has all that a module requires, and it requires any.
+
+    With the cache alone Terraform asks the registry for versions all the same; with ``-plugin-dir`` it does not.
+    """
+    if not required:
+        return False
+    host, cache = default_host(program), [plugin_cache()]
+    return all(here(provider, host, cache) for provider in required)
 
 
 def ask(provider: Provider, host: str) -> str:
@@ -112,7 +128,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _places() -> Iterator[Path]:
     """The plugin cache, the mirrors that the CLI's configuration names, and those that it looks into by itself."""
-    yield paths.cache("terraform-plugins")
+    yield plugin_cache()
     for file in _configurations():
         try:
             text = file.read_text(encoding="utf-8", errors="replace")

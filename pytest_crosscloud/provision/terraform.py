@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import paths
-from ..errors import DeadlineExceeded, StageError
+from ..errors import ConfigurationError, DeadlineExceeded, StageError
 from ..lock import held
 from ..model import Cloud, Cluster, ErrorClass, Node, ProvisionRequest
 from ..redact import redact
@@ -22,6 +22,7 @@ from ..stage import StageContext
 from ..suggest import among
 from . import backend
 from .diagnoses import classed
+from .module import Module
 
 if TYPE_CHECKING:
     from .bootstrap import Bootstrap
@@ -50,7 +51,8 @@ class Terraform:
 
         self.directory = directory
         self.stage = stage
-        self._lines = CommandLines(terraform_bin_path=str(tool("terraform", stage)))
+        self._program = tool("terraform", stage)
+        self._lines = CommandLines(terraform_bin_path=str(self._program))
 
     def init(self) -> None:
         """Fetch modules and providers.
@@ -60,16 +62,24 @@ class Terraform:
         """
         from python_terraform import IsFlagged
 
-        cache = paths.cache("terraform-plugins")
+        from . import providers
+
+        cache = providers.plugin_cache()
         cache.mkdir(parents=True, exist_ok=True)
+        try:
+            required = Module(self.directory).providers
+        except ConfigurationError:  # Terraform says it with more words
+            required = []
         # Terraform's plugin cache is not made for two processes that fill it at the same time.
         with held(cache / ".lock", self.stage, "another terraform init"):
+            are_cached = providers.are_cached(required, self._program)
             self._run(
                 "init",
                 error_class=ErrorClass.CONFIGURATION,
                 input=False,
                 json=IsFlagged,
-                env={"TF_PLUGIN_CACHE_DIR": str(cache)},
+                env={"TF_PLUGIN_CACHE_DIR": "" if are_cached else str(cache)},
+                **({"plugin_dir": str(cache)} if are_cached else {}),
             )
 
     def apply(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from .. import machine, paths
+from .. import machine
 from ..errors import CrosscloudError
 from ..model import Cloud, ProvisionRequest, Ref
 from ..provision import providers
@@ -122,10 +122,12 @@ class CloudContract:
                 pytest.skip(f"{provider.source} cannot be had here: {error.message}")
         request = self.request(tmp_path)
         root = self.terraform_cloud().copy_module(request.directory)
-        cache = paths.cache("terraform-plugins")
+        cache = providers.plugin_cache()
         cache.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "TF_PLUGIN_CACHE_DIR": str(cache)}
-        for command in (["init", "-backend=false", "-input=false"], ["validate"]):
+        are_cached = providers.are_cached(self.module().providers, program)
+        environment = {**os.environ, "TF_PLUGIN_CACHE_DIR": "" if are_cached else str(cache)}
+        init = ["init", "-backend=false", "-input=false", *([f"-plugin-dir={cache}"] if are_cached else [])]
+        for command in (init, ["validate"]):
             done = subprocess.run(
                 [program, *command, "-no-color"],
                 cwd=root,

@@ -17,6 +17,7 @@ from pytest_crosscloud.provision.remote import RemoteCloud
 from pytest_crosscloud.provision.terraform import VARIABLES_FILE, Diagnostic, Terraform, TerraformCloud, progress
 from pytest_crosscloud.stage import StageContext
 from pytest_crosscloud.toolchain import tools
+from pytest_crosscloud.toolchain.pins import host_arch
 
 #: A root module with the common variables, whose "cloud" is a file beside the state.
 MODULE = """
@@ -251,6 +252,29 @@ def test_a_module_that_does_not_parse_names_file_and_line(tmp_path: Path, stage:
     with pytest.raises(StageError, match=rf"{tmp_path}/main\.tf:1: ") as error:
         Terraform(tmp_path, stage).init()
     assert error.value.error_class is ErrorClass.CONFIGURATION
+
+
+def test_a_provider_of_the_cache_needs_no_registry(
+    tmp_path: Path, stage: StageContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Offline, init works with what an earlier run has downloaded; without, it says what is missing, and what helps."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = "registry.invalid/acme/lab"
+    module = tmp_path / "module"
+    module.mkdir()
+    (module / "main.tf").write_text(
+        f'terraform {{\n  required_providers {{\n    lab = {{ source = "{source}", version = "~> 2.1" }}\n  }}\n}}\n'
+    )
+    with pytest.raises(StageError, match=r"registry\.invalid") as error:
+        Terraform(module, stage).init()
+    assert error.value.error_class is ErrorClass.INFRASTRUCTURE
+    assert "mirror" in error.value.remedy
+    provider = tmp_path / f"cache/crosscloud/terraform-plugins/{source}/2.1.7/linux_{host_arch()}"
+    provider.mkdir(parents=True)
+    (provider / "terraform-provider-lab_v2.1.7").write_text("#!/bin/sh\n")
+    (provider / "terraform-provider-lab_v2.1.7").chmod(0o755)
+    Terraform(module, stage).init()
+    assert (module / f".terraform/providers/{source}/2.1.7").is_dir()
 
 
 def test_outputs_have_the_sensitive_ones_and_the_log_has_not(

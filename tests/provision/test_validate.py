@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_crosscloud import paths, plugins
+from pytest_crosscloud import plugins
 from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.provision import providers
 from pytest_crosscloud.provision.module import Module
@@ -55,13 +55,15 @@ def test_the_real_providers_plan_it(module: Path, tmp_path: Path) -> None:
     given = variables(**{**CLOUDS[module.name].variables, **GIVEN.get(module.name, {})})
     known = Module(module).variables
     (root / "terraform.tfvars.json").write_text(json.dumps({k: v for k, v in given.items() if k in known}))
-    cache = paths.cache("terraform-plugins")
+    cache = providers.plugin_cache()
     cache.mkdir(parents=True, exist_ok=True)
-    for command in (["init", "-backend=false", "-input=false"], ["test"]):
+    are_cached = providers.are_cached(Module(module).providers, program)
+    init = ["init", "-backend=false", "-input=false", *([f"-plugin-dir={cache}"] if are_cached else [])]
+    for command in (init, ["test"]):
         done = subprocess.run(
             [program, *command, "-no-color"],
             cwd=root,
-            env={**os.environ, "TF_PLUGIN_CACHE_DIR": str(cache)},
+            env={**os.environ, "TF_PLUGIN_CACHE_DIR": "" if are_cached else str(cache)},
             capture_output=True,
             text=True,
             timeout=_COMMAND,
