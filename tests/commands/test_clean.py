@@ -21,6 +21,7 @@ from tests.run.standin import World, eventually, sleeper
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("pytest_crosscloud.machine.runs", list)  # this computer's own machines are none of the world's
     world = World(tmp_path / "root")
     monkeypatch.chdir(world.root)  # the rootdir, where it has no configuration file
     yield world
