@@ -45,6 +45,7 @@ def fronted(emulator: str, answer: Answer = lambda action, values: None, faults:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer is one write
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
@@ -85,8 +86,10 @@ def fronted(emulator: str, answer: Answer = lambda action, values: None, faults:
         def log_message(self, format: str, *arguments: object) -> None:
             return
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
+    class Server(http.server.ThreadingHTTPServer):
+        request_queue_size = 128  # Terraform asks ten things at a time, over connections of their own
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
