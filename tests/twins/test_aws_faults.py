@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import pytest
 
@@ -16,6 +17,7 @@ from pytest_crosscloud.errors import StageError
 from pytest_crosscloud.model import ErrorClass, ProvisionRequest, Ref
 from pytest_crosscloud.provision import cluster
 from pytest_crosscloud.stage import StageContext
+from pytest_crosscloud.testing.machines import plain
 
 from .aws import Moto, moto
 from .front import Faults
@@ -84,8 +86,7 @@ def test_an_api_that_fails_now_and_then_makes_a_cluster_which_goes_without_its_s
     made = CLOUD.provision(request)
     assert [node.address for node in made.nodes] == ["10.240.0.10", "10.240.0.11"]
     assert not any(faults.next.values()), "each has failed twice"
-    types = {item.text for item in account.api().query("ec2", "DescribeInstances").iter("instanceType")}
-    assert types == {"t4g.medium"}
+    _is_shut_and_marked(account)
 
     shutil.rmtree(request.directory)
     names = CLOUD.owned(RUN)
@@ -100,3 +101,34 @@ def test_an_api_that_fails_now_and_then_makes_a_cluster_which_goes_without_its_s
     assert done.stdout.splitlines()[-1] == "nothing is left behind"
     assert CLOUD.owned(RUN) == CLOUD.runs() == []
     assert account.everything() == before
+
+
+def _is_shut_and_marked(account: Moto) -> None:
+    """What the API says of a cluster: who gets at it, and at what its nodes are given."""
+    api = account.api()
+    found = api.query("ec2", "DescribeInstances")
+    assert {item.text for item in found.iter("instanceType")} == {"t4g.medium"}
+    assert {item.text for item in found.iter("httpTokens")} == {"required"}
+    for instance, node in account.instances().items():
+        passed = account.user_data(instance)
+        assert len(passed) <= 16384, "AWS takes no more"
+        assert f"NODE_ADDRESS='{node.address}'" in plain(passed)
+        checked = api.query("ec2", "DescribeInstanceAttribute", InstanceId=instance, Attribute="sourceDestCheck")
+        assert checked.findtext("sourceDestCheck/value") == "false", "nodes route pods"
+    volumes = [item for item in api.query("ec2", "DescribeVolumes").iterfind("volumeSet/item") if _tags(item)]
+    assert [item.findtext("encrypted") for item in volumes] == ["true", "true"]
+    assert all(_tags(item)["crosscloud-run"] == RUN for item in volumes)
+    (group,) = [
+        item for item in api.query("ec2", "DescribeSecurityGroups").iterfind("securityGroupInfo/item") if _tags(item)
+    ]
+    allowed = {
+        (rule.findtext("fromPort"), cidr.text)
+        for rule in group.iterfind("ipPermissions/item")
+        for cidr in rule.iterfind("ipRanges/item/cidrIp")
+    }
+    assert {(port, cidr) for port, cidr in allowed if port is not None} == {("6443", "0.0.0.0/0")}
+    assert {cidr for port, cidr in allowed if port is None} == {"10.244.0.0/16"}
+
+
+def _tags(item: Element) -> dict[str, str]:
+    return {entry.findtext("key") or "": entry.findtext("value") or "" for entry in item.iterfind("tagSet/item")}
