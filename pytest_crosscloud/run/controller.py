@@ -331,9 +331,12 @@ def _preflight(session: Session) -> None:
             "no disk:\n  " + "\n  ".join(lacking),
             remedy="make room, or name others: --crosscloud-out, XDG_STATE_HOME, XDG_CACHE_HOME, TMPDIR",
         )
-    for name, lines in preflight.lacking(session.config, session.matrix, session.limits).items():
-        if lines:
-            raise ConfigurationError(f"cloud {name} cannot be used here:\n  " + "\n  ".join(lines))
+    found = preflight.lacking(session.config, session.matrix, session.limits)
+    if missing := {name: lines for name, lines in found.items() if lines}:
+        raise ConfigurationError(
+            "\n".join(f"cloud {name} cannot be used here:\n  " + "\n  ".join(lines) for name, lines in missing.items()),
+            remedy=f"crosscloud doctor --clouds={','.join(missing)} says what is there, and how to get the rest",
+        )
 
 
 def _exit(number: int, _frame: object) -> None:

@@ -376,7 +376,8 @@ def test_a_preflight_that_raises_is_no_traceback(rootdir: Rootdir) -> None:
     rootdir.make("preflight", "")
     result = rootdir.run("--clouds=here", "--projects=demo", "--refs=stable")
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["*cloud here cannot be used here*", "*a defect of the cloud*"])
+    advice = "*crosscloud doctor --clouds=here says*"
+    result.stderr.fnmatch_lines(["*cloud here cannot be used here*", "*a defect of the cloud*", advice])
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
 
 
@@ -389,6 +390,23 @@ def test_a_cloud_without_room_is_told_before_anything_is_made(rootdir: Rootdir) 
     assert not rootdir.ledger()
     assert not rootdir.out.exists()
     assert rootdir.run(*select, "--max-clusters=1").ret == 0
+
+
+def test_all_clouds_that_lack_something_are_named_at_once(rootdir: Rootdir, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XC_ONE", "XC_TWO"):
+        monkeypatch.delenv(name, raising=False)
+    (rootdir.path / "clouds").mkdir(exist_ok=True)
+    head = "from pytest_crosscloud import hookimpl\nfrom pytest_crosscloud.model import Cloud, Credential\n"
+    clouds = [
+        f"Cloud(name='{name.lower()[3:]}', credentials=(Credential('{name}', 'a key'),))"
+        for name in ("XC_ONE", "XC_TWO")
+    ]
+    hook = f"@hookimpl\ndef crosscloud_clouds():\n    return [{', '.join(clouds)}]\n"
+    (rootdir.path / "clouds/paid.py").write_text(head + hook)
+    result = rootdir.run("--clouds=one,two", "--projects=demo", "--refs=stable")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*XC_ONE is not set: a key", "*XC_TWO is not set: a key", "*--clouds=one,two says*"])
+    assert not rootdir.ledger()
 
 
 def test_a_registry_that_is_not_installed_is_no_traceback(rootdir: Rootdir, monkeypatch: pytest.MonkeyPatch) -> None:
