@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,9 @@ from .hcl import Block, Body, Malformed, parse
 
 #: What stands for another expression: a local value, or the loop of the resource that it is in.
 _REFERENCE = re.compile(r"\b(?:local\.(?P<local>\w+)|each\.(?:key|value)|count\.index)\b")
+
+#: Attributes that are read by people.
+_PROSE = ("description", "error_message")
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,12 @@ class Module:
                     found.append(Provider(given.get("source", f"hashicorp/{name}"), given.get("version", "")))
         return found
 
+    def expressions(self) -> Iterator[str]:
+        """All that is evaluated: the attributes of all blocks, without the texts for people."""
+        for body in self._bodies.values():
+            yield from body.attributes.values()
+            yield from _expressions(body.blocks)
+
     @property
     def uses_kubeadm(self) -> bool:
         """Whether its nodes are made by the shared module, not by the cloud."""
@@ -119,6 +128,12 @@ class Module:
             if self._mentions(told, wanted, of, seen | {name}):
                 return True
         return False
+
+
+def _expressions(blocks: Iterable[Block]) -> Iterator[str]:
+    for block in blocks:
+        yield from (text for name, text in block.body.attributes.items() if name not in _PROSE)
+        yield from _expressions(block.body.blocks)
 
 
 def _loop(of: Resource | None) -> str:

@@ -75,6 +75,21 @@ def interface(cloud: TerraformCloud, module: Module) -> Iterator[str]:
                 yield f"variable {name!r} has no default, and the plugin gives it no value"
 
 
+def references(module: Module) -> Iterator[str]:
+    """What a module refers to it has: what ``terraform validate`` would say first, without a provider."""
+    declared = {resource.address for resource in module.resources}
+    declared |= {f"data.{block.name}" for block in module.blocks("data")}
+    declared |= {f"var.{name}" for name in module.variables} | {f"local.{name}" for name in module.locals}
+    declared |= {f"module.{block.name}" for block in module.blocks("module")}
+    types = {resource.type for resource in module.resources} | {block.labels[0] for block in module.blocks("data")}
+    some = "|".join(["var", "local", "module", *(rf"(?:data\.)?{re.escape(name)}" for name in sorted(types))])
+    reference = re.compile(rf"(?<![\w.\"/-])(?:{some})\.\w+")
+    used = {found for expression in module.expressions() for found in reference.findall(expression)}
+    yield from (
+        f"refers to {name}, which it has not{among(name, sorted(declared))}" for name in sorted(used - declared)
+    )
+
+
 def naming(module: Module, exempt: Collection[str] = ()) -> Iterator[str]:
     """Names of resources begin with the cluster's, so that two clusters never share one.
 

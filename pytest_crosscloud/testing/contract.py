@@ -96,6 +96,9 @@ class CloudContract:
     def test_interface(self) -> None:
         accept(checks.interface(self.terraform_cloud(), self.module()))
 
+    def test_it_has_what_it_refers_to(self) -> None:
+        accept(checks.references(self.module()))
+
     def test_names_begin_with_the_clusters(self) -> None:
         accept(checks.naming(self.module(), self.unnamed))
 

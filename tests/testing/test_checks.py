@@ -18,6 +18,8 @@ from pytest_crosscloud.testing import checks
 
 RESOURCES = """
 locals {
+  nodes   = []
+  endpoint = lab_network.this.address
   labels  = merge(var.tags, { role = "node" })
   servers = { for index in [0, 1] : "${var.name}-${index}" => index }
 }
@@ -67,7 +69,12 @@ def change(folder: Path, file: str, old: str, new: str) -> None:
 def faults(folder: Path) -> str:
     """What all checks of a module say, a line each."""
     module = Module(folder)
-    found = [*checks.interface(cloud(folder), module), *checks.naming(module), *checks.secrecy(module)]
+    found = [
+        *checks.interface(cloud(folder), module),
+        *checks.naming(module),
+        *checks.secrecy(module),
+        *checks.references(module),
+    ]
     return "\n".join([*found, *checks.tagging(module, ["lab_route"])])
 
 
@@ -85,11 +92,14 @@ def test_a_module_that_is_right(folder: Path) -> None:
         ("variables.tf", 'variable "name"', 'variable "api_token" {\n default = ""\n}\nvariable "name"', "api_token"),
         ("outputs.tf", 'output "nodes"', 'output "machines"', "no output 'nodes'"),
         ("outputs.tf", "sensitive   = true", "", "output kubeconfig is not sensitive"),
-        ("main.tf", "name   = var.name", 'name   = "network"', "main.tf:6: lab_network.this: name does not begin"),
+        ("main.tf", "name   = var.name", 'name   = "network"', "main.tf:8: lab_network.this: name does not begin"),
         ("main.tf", "name     = each.key", 'name     = "n-${each.key}"', "lab_server.node: name does not begin"),
         ("main.tf", "name   = var.name", "name   = var.tags", "name does not begin with var.name"),
         ("main.tf", "labels = var.tags", "", "lab_network.this does not carry var.tags"),
         ("main.tf", "labels = local.labels", "", "lab_server.node does not carry var.tags"),
+        ("main.tf", "local.servers", "local.srvers", "refers to local.srvers, which it has not; did you mean"),
+        ("main.tf", "= lab_network.this.id", "= lab_network.that.id", "refers to lab_network.that"),
+        ("main.tf", "= var.name", "= var.nme", "refers to var.nme"),
         ("main.tf", 'resource "lab_route"', 'resource "lab_rte"', "untagged names 'lab_route'"),
     ],
 )
