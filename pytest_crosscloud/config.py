@@ -124,7 +124,9 @@ class _Reader:
             cncf_relations=tuple(file.cncf_relations) if file else (),
             deactivated=self.deactivated,
             timeouts=defaults | given,
-            provision_timeouts=_own_timeouts(file.clouds if file else {}),
+            # What a plugin says of its cloud is a default, too.
+            provision_timeouts=({} if StageName.PROVISION in given else _own_timeouts(self.plugins.clouds))
+            | _own_timeouts(file.clouds if file else {}),
             deploy_timeouts=_own_timeouts(file.projects if file else {}),
             retries=Retries(**file.retries.model_dump(exclude_none=True)) if file else Retries(),
             max_clusters={name: section.max_clusters for name, section in file.clouds.items() if section.max_clusters}

@@ -333,6 +333,9 @@ class Cloud:
     credentials: tuple[Credential, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)  #: defaults, below cross-cloud.yml's
     is_default: bool = False  #: needs no account: projects that are named without a cloud are tried here
+    is_elsewhere: bool = False  #: its nodes do not reach this computer: images must be in a registry that they do
+    timeout: float | None = None  #: seconds for a provision, below cross-cloud.yml; None: as most clouds need
+    billing: str = ""  #: what a cluster is paid for as long as it is there, in a few words; empty: nothing
     provides_cluster: bool = True  #: False: the cluster is somebody else's (``existing``), nothing is destroyed
     settles: float = 0.0  #: seconds after which what was asked for is there, if nobody lived to hear the answer
 

@@ -76,7 +76,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PLACE",
         help="where leases of clusters are kept: a directory that hosts share, or s3://bucket/prefix (default: here)",
     )
-    group.addoption("--registry", metavar="HOST", help="push images to this registry; default: one for the run")
+    group.addoption(
+        "--registry",
+        metavar="HOST",
+        help="push images to this registry (default: one for the run, which clouds elsewhere do not reach; "
+        "--registry=run takes it for them, too)",
+    )
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

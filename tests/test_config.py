@@ -134,6 +134,16 @@ def test_timeouts(root: Path) -> None:
     assert config.timeout(StageName.DEPLOY, replace(cell, build=replace(build, project="kubernetes"))) == 1
 
 
+def test_a_clouds_own_timeout_is_a_default(root: Path) -> None:
+    config = load(root)
+    slow = replace(config.plugins, clouds={"aws": replace(config.clouds["aws"], timeout=3600)})
+    aws = ClusterTarget("aws", "stable", "amd64", "aws")
+    assert configuration.load(None, slow, root / "nowhere").timeout(StageName.PROVISION, aws) == 3600
+    for text in ("timeouts: {provision: 60}", "clouds: {aws: {timeout: 60}}"):
+        (root / "cross-cloud.yml").write_text(text)
+        assert configuration.load(root / "cross-cloud.yml", slow, root).timeout(StageName.PROVISION, aws) == 60
+
+
 def test_what_the_user_says_of_timeouts_counts_before_what_a_project_declares(root: Path) -> None:
     write_projects(root / "projects/slow.py", "name='slow', timeout=1000, e2e=E2E(build=Strategy(), timeout=2000)")
     cell = Cell(BuildTarget("slow", "stable", "amd64", "b"), ClusterTarget("aws", "stable", "amd64", "aws"), "c")

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,21 +58,22 @@ def main(args: argparse.Namespace) -> int:
         if args.run and store.run(args.run) is None:
             return _clean_unknown(args)
         runs = _chosen(store, args)
-        clouds, others = tagged.askable(loading.load(args).clouds.values() if args.all else ())
+        whole = bool(args.run or args.all)
+        configured = loading.load(args).clouds if whole else {}
+        clouds, others = tagged.askable(configured.values() if args.all else ())
         if others:
             _say_to_stderr(tagged.not_asked(others))
         strangers = _strangers(store, clouds)
         if args.dry_run:
             _show([_listed(store, run) for run in runs] + strangers, as_json=args.json)
             return 0
-        whole = bool(args.run or args.all)
         alive = [run.id for run in runs if is_running(run)] if whole else []
         _confirm(alive + [stranger.id for stranger in strangers], args)
         say = _say_to_stderr if args.json else print
         tagged_left = [item for stranger in strangers for item in tagged.destroy(clouds, stranger.id, say)]
         for run in runs:
             if whole or standing(store, run) == Standing.ORPHANED:
-                tagged_left += _clean(store, run, kept=whole, say=say)
+                tagged_left += _clean(store, run, configured, kept=whole, say=say)
         runs = [record for run in runs if (record := store.run(run.id))]  # they have changed
         recorded_left = [
             resource
@@ -141,7 +142,9 @@ def _confirm(alive: list[str], args: argparse.Namespace) -> None:
         raise ConfigurationError("nothing was destroyed")
 
 
-def _clean(store: Store, run: RunRecord, *, kept: bool, say: Callable[[str], None]) -> list[Resource]:
+def _clean(
+    store: Store, run: RunRecord, configured: Mapping[str, Cloud], *, kept: bool, say: Callable[[str], None]
+) -> list[Resource]:
     """Destroy what the run owns. :returns: what its clouds still have of it, if they were asked (with ``kept``)."""
     if is_running(run) and (controller := Process.of(run.pid)):
         say(f"ending run {run.id} (process {run.pid})")
@@ -160,9 +163,9 @@ def _clean(store: Store, run: RunRecord, *, kept: bool, say: Callable[[str], Non
         for cluster in lent:
             say(f"cluster {cluster.name} is run {cluster.run}'s now: {cluster.spec['cloud']} is not searched by tag")
         spared = {cluster.spec["cloud"] for cluster in lent}
-        clouds, others = tagged.askable(
-            [cloud for name, cloud in Owner(run, store).plugins.clouds.items() if name not in spared]
-        )
+        # As cross-cloud.yml has them: their region may be a variable.
+        known = {**Owner(run, store).plugins.clouds, **configured}
+        clouds, others = tagged.askable([cloud for name, cloud in known.items() if name not in spared])
         if others:
             say(tagged.not_asked(others))
         return tagged.destroy(clouds, run.id, say)

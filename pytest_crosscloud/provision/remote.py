@@ -110,6 +110,7 @@ class RemoteCloud(TerraformCloud):
     reach). Without it they fetch the Kubernetes project's own programs and images.
     """
 
+    is_elsewhere: bool = True
     regions: Sequence[str] = ()  #: some that have all that the module needs; ``variables`` has the default
     sizes: Sequence[str] = ()  #: types of machines that are enough, the default first
     inventory: Inventory | None = None  #: lists what a run owns; needs no state

@@ -331,7 +331,7 @@ def _preflight(session: Session) -> None:
             "no disk:\n  " + "\n  ".join(lacking),
             remedy="make room, or name others: --crosscloud-out, XDG_STATE_HOME, XDG_CACHE_HOME, TMPDIR",
         )
-    found = preflight.lacking(session.config, session.matrix, session.limits)
+    found = preflight.lacking(session.config, session.matrix, session.limits, session.registry)
     if missing := {name: lines for name, lines in found.items() if lines}:
         raise ConfigurationError(
             "\n".join(f"cloud {name} cannot be used here:\n  " + "\n  ".join(lines) for name, lines in missing.items()),

@@ -182,8 +182,10 @@ class Destruction:
                     self._say(f"{resource.kind} {resource.name} is not destroyed: {reason}")
                     if disk.is_full(error) or disk.says_full(reason):
                         store.make_room()  # Terraform writes down what it has destroyed
+                    state = resource.state if pause is not None else "failed"
+                    reason += self._billing(resource) if state == "failed" else ""
                     with suppress(StoreFull):  # what counts is that it goes
-                        store.set_resource(*what, resource.state if pause is not None else "failed", error=reason)
+                        store.set_resource(*what, state, error=reason)
                 else:
                     with suppress(StoreFull):  # whoever destroys it again finds nothing
                         store.set_resource(*what, "destroyed")
@@ -192,6 +194,11 @@ class Destruction:
                 time.sleep(pause or 0)
         finally:
             store.close()
+
+    def _billing(self, resource: Resource) -> str:
+        """What is paid for as long as it is there."""
+        cloud = self._owner.plugins.clouds.get(resource.spec.get("cloud", ""))
+        return f"\n  meanwhile it costs: {cloud.billing}" if cloud and cloud.billing else ""
 
 
 def left(store: Store, run: str, *, kept: bool = False) -> list[Resource]:

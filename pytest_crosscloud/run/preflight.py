@@ -11,10 +11,20 @@ from .limits import Limit, at_once
 if TYPE_CHECKING:
     from ..config import Config
     from ..matrix import Matrix
+    from ..model import Cloud
 
 
-def lacking(config: Config, matrix: Matrix, limits: Iterable[Limit]) -> dict[str, list[str]]:
-    """By cloud of the matrix: what is missing to use it here, or has no room for the run's clusters. Asks each once."""
+#: For ``--registry``: the run's own, although a cloud's nodes are elsewhere. They reach this computer all the same.
+OWN_REGISTRY = "run"
+
+
+def lacking(
+    config: Config, matrix: Matrix, limits: Iterable[Limit], registry: str | None = None
+) -> dict[str, list[str]]:
+    """By cloud of the matrix: what is missing to use it here, or has no room for the run's clusters. Asks each once.
+
+    :param registry: what ``--registry`` says, empty if nothing; None: it is not known yet.
+    """
     clusters: dict[str, list[str]] = {}
     for target in matrix.clusters:
         clusters.setdefault(target.cloud, []).append(target.id)
@@ -23,11 +33,20 @@ def lacking(config: Config, matrix: Matrix, limits: Iterable[Limit]) -> dict[str
         cloud = config.clouds[name]
         most = at_once(limits, ids)
         many = f"{most} clusters at a time" if most > 1 else "a cluster"
-        found[name] = _asked("preflight", cloud.preflight) or [
+        found[name] = [*_asked("preflight", cloud.preflight), *_unreachable(cloud, matrix, registry)] or [
             f"no room for {many}: {line}"
             for line in _asked("capacity", lambda: cloud.capacity(most))  # noqa: B023
         ]
     return found
+
+
+def _unreachable(cloud: Cloud, matrix: Matrix, registry: str | None) -> list[str]:
+    if not cloud.is_elsewhere or registry is None or registry or not matrix.builds:
+        return []
+    return [
+        "its nodes do not reach this computer, where the run's registry would be: give one that they can pull from"
+        f" without a login, --registry=HOST; or --registry={OWN_REGISTRY}, if they do reach it"
+    ]
 
 
 def _asked(what: str, question: Callable[[], list[str]]) -> list[str]:

@@ -12,7 +12,7 @@ from .. import config as configuration
 from .. import matrix as matrices
 from .. import plugins
 from ..errors import ConfigurationError
-from . import context, resume, selection
+from . import context, preflight, resume, selection
 from .context import Run, Settings
 from .limits import limits_of
 from .stages import Engine
@@ -56,10 +56,11 @@ class Session:
         self.bundle: Bundle | None = None
         self.matrix = self._repeated(option("--bundle")) if option("--bundle") else self._asked_for()
         keep = option("--keep-failed")
+        self.registry: str = option("--registry") or ""
         self.settings = Settings(
             rootdir=str(rootdir),
             out=str(rootdir / (option("--crosscloud-out") or "reports/out")),
-            registry=option("--registry") or "",
+            registry="" if self.registry == preflight.OWN_REGISTRY else self.registry,
             repeat=tuple(
                 f"{name}={value}" for name in ("--crosscloud-config", "--registry") if (value := option(name))
             ),

@@ -51,9 +51,13 @@ def destroy(clouds: Collection[Cloud], run: str, say: Callable[[str], None]) -> 
     errors = []
     for cloud in clouds:
         try:
-            if names := cloud.owned(run):
-                say(f"{cloud.name}: destroying {', '.join(names)}")
-                cloud.sweep(run)
+            if not (names := cloud.owned(run)):
+                continue
+            if type(cloud).sweep is Cloud.sweep:
+                say(f"{cloud.name} has {', '.join(names)}: destroy them there, or where the run's state is")
+                continue
+            say(f"{cloud.name}: destroying {', '.join(names)}")
+            cloud.sweep(run)
         except Exception as error:
             errors.append(_unknown(run, cloud, error))
     failed = {error.kind for error in errors}

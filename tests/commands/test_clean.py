@@ -167,6 +167,32 @@ def test_a_run_of_another_computer_is_found_by_its_tag(tagged: World, capsys: py
     assert tagged.clusters() == {"beef.vm"}
 
 
+def test_a_cloud_that_destroys_nothing_by_tag_says_so(tagged: World, capsys: pytest.CaptureFixture[str]) -> None:
+    plugin = tagged.root / "clouds" / "tagged.py"
+    plugin.write_text(plugin.read_text().replace("def sweep", "def no_sweep"))
+    (tagged.exists / "0dd0.vm").touch()
+    assert cli.main(["clean", "--run", "0dd0", "--yes"]) == 1
+    said = capsys.readouterr()
+    assert "tagged has 0dd0.vm: destroy them there" in said.out
+    assert "destroying 0dd0.vm" not in said.out
+
+
+def test_a_known_runs_clouds_are_asked_as_they_are_configured(
+    tagged: World, dead: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where its region is a variable of cross-cloud.yml, another would have nothing of the run."""
+    plugin = tagged.root / "clouds" / "tagged.py"
+    text = plugin.read_text().replace(
+        'THERE.glob(f"{run}.*")', 'THERE.glob(f"{run}.*") if self.variables.get("region")'
+    )
+    plugin.write_text(text)
+    (tagged.root / "cross-cloud.yml").write_text("clouds: {tagged: {variables: {region: here}}}")
+    run = tagged.new_run(dead)
+    (tagged.exists / f"{run}.vm").touch()
+    assert cli.main(["clean", "--run", run]) == 0
+    assert tagged.clusters() == set()
+
+
 def test_all_finds_runs_of_other_computers_by_their_tags(tagged: World, capsys: pytest.CaptureFixture[str]) -> None:
     reaper = sleeper(**{REAPER_VARIABLE: "feed"})  # of a run of this computer that another store knows
     (tagged.exists / "feed.vm").touch()

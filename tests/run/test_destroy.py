@@ -43,6 +43,17 @@ def test_a_destroy_that_always_fails_is_recorded_with_its_reason(world: World, m
     assert not any("very-secret" in line for line in said)
 
 
+def test_what_cannot_be_destroyed_is_told_with_what_it_costs(world: World) -> None:
+    run = world.new_run()
+    cluster = world.create_cluster(run, "stuck")
+    (world.root / "fail-stuck").write_text("99")
+    plugin = world.root / "clouds" / "files.py"
+    plugin.write_text(plugin.read_text().replace('name="files"', 'name="files", billing="machines, by the hour"'))
+    destroy(world, run, cluster)
+    (resource,) = world.store.resources(run)
+    assert resource.error.endswith("\n  meanwhile it costs: machines, by the hour")
+
+
 def test_while_it_is_tried_again_the_state_stays_and_says_why(world: World) -> None:
     run = world.new_run()
     cluster = world.create_cluster(run, "stubborn")

@@ -33,7 +33,7 @@ def command(rootdir: Path, twin: Running, provider: dict[str, str], **configurat
     clouds = {"aws": {"workers": 1, "variables": twin.variables()}}
     (rootdir / "cross-cloud.yml").write_text(json.dumps({"clouds": clouds, **configuration}))  # JSON is YAML
     (rootdir / "pytest.ini").write_text("[pytest]\n")
-    selected = ["--clouds=aws", "--projects=coredns", "--refs=stable"]
+    selected = ["--clouds=aws", "--projects=coredns", "--refs=stable", "--registry=run"]
     return {
         "args": [sys.executable, "-m", "pytest", "-n", "auto", *selected],
         "cwd": rootdir,
