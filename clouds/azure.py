@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_crosscloud import hookimpl
 from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.model import Credential
-from pytest_crosscloud.provision.remote import Inventory, RemoteCloud, answer, node_names, short
+from pytest_crosscloud.provision.remote import Inventory, RemoteCloud, answer, if_told, node_names, short
 
 if TYPE_CHECKING:
     from pytest_crosscloud.model import Cloud, ProvisionRequest
@@ -21,8 +21,8 @@ _LOCATION = "westeurope"
 _SIZES = ("Standard_D2s_v5", "Standard_D2s_v6", "Standard_D2ps_v5", "Standard_D2ps_v6")
 
 _PROGRAM = (
-    "install the Azure CLI, and log it in: az login --service-principal"
-    " --username $ARM_CLIENT_ID --password $ARM_CLIENT_SECRET --tenant $ARM_TENANT_ID"
+    "install the Azure CLI, and log it in as somebody who sees the subscription ARM_SUBSCRIPTION_ID: az login, or"
+    " az login --service-principal with --certificate or --federated-token (a --password is in the list of processes)"
 )
 
 #: Seconds to read a node's console, and to remove a resource group with all that is in it.
@@ -33,29 +33,51 @@ _REMOVAL = 1800.0
 _SIZE = re.compile(r"Standard_([A-Z]+?)(\d+)([a-z]*)(_v\d+)?", re.IGNORECASE)
 
 
+def az(*arguments: str, timeout: float | None = None) -> str:
+    """What az says of the subscription that the provider is given, whichever it has been logged in to.
+
+    :param timeout: seconds; None: as long as a listing may take.
+    :raises CrosscloudError: as ``answer``.
+    """
+    argv = ("az", *arguments, *_subscription())
+    return answer(argv, _PROGRAM) if timeout is None else answer(argv, _PROGRAM, timeout=timeout)
+
+
+def _subscription() -> tuple[str, ...]:
+    known = os.environ.get("ARM_SUBSCRIPTION_ID", "")
+    return ("--subscription", known) if known else ()
+
+
+@dataclass(frozen=True)
+class Listing(Inventory):
+    """Of one subscription."""
+
+    def names(self, run: str) -> list[str]:
+        return self.read(az(*(argument.replace("{run}", run) for argument in self.argv[1:])))
+
+
 @dataclass(frozen=True, kw_only=True)
 class AzureCloud(RemoteCloud):
     """Knows the subscription's quotas where Azure's own program is there to ask."""
 
     def capacity(self, clusters: int) -> list[str]:
-        if shutil.which("az") is None:
-            return []
         location = str(self.variables.get("location", _LOCATION))
-        argv = ["az", "vm", "list-usage", "--location", location, "--output", "json"]
+        size = str(self.variables.get("size") or _SIZES[0])
         nodes = clusters * (1 + int(self.variables.get("workers", 0)))
-        return lacking(answer(argv, _PROGRAM), location, str(self.variables.get("size") or _SIZES[0]), nodes)
+        question = ("vm", "list-usage", "--location", location, "--output", "json")
+        return if_told(lambda: lacking(az(*question), location, size, nodes))
 
     def console_texts(self, request: ProvisionRequest) -> dict[str, str]:
         texts = {}
         for node in node_names(request.workers):
-            argv = ["az", "vm", "boot-diagnostics", "get-boot-log", "--resource-group", request.name]
+            argv = ("vm", "boot-diagnostics", "get-boot-log", "--resource-group", request.name)
             with contextlib.suppress(CrosscloudError):  # a look at what a node says must not end the wait for it
-                texts[node] = answer([*argv, "--name", f"{request.name}-{node}"], _PROGRAM, timeout=_CONSOLE)
+                texts[node] = az(*argv, "--name", f"{request.name}-{node}", timeout=_CONSOLE)
         return texts
 
     def sweep(self, run: str) -> None:
         for group in self.owned(run):
-            answer(["az", "group", "delete", "--yes", "--name", group.rpartition("/")[2]], _PROGRAM, timeout=_REMOVAL)
+            az("group", "delete", "--yes", "--name", group.rpartition("/")[2], timeout=_REMOVAL)
 
 
 def lacking(usage: str, location: str, size: str, nodes: int) -> list[str]:
@@ -101,7 +123,7 @@ def crosscloud_clouds() -> list[Cloud]:
             sizes=_SIZES,
             variables={"location": _LOCATION},
             # All of a cluster is in its resource group, and goes with it.
-            inventory=Inventory(
+            inventory=Listing(
                 ("az", "group", "list", "--tag", "crosscloud-run={run}", "--query", "[].id", "--output", "tsv"),
                 _PROGRAM,
             ),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_crosscloud import hookimpl
 from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.model import Credential
-from pytest_crosscloud.provision.remote import Inventory, RemoteCloud, answer, node_names, short
+from pytest_crosscloud.provision.remote import Inventory, RemoteCloud, answer, if_told, node_names, short
 
 if TYPE_CHECKING:
     from pytest_crosscloud.model import Cloud, ProvisionRequest
@@ -37,13 +36,11 @@ class GceCloud(RemoteCloud):
     """Knows the region's quotas where Google's own program is there to ask."""
 
     def capacity(self, clusters: int) -> list[str]:
-        if shutil.which("gcloud") is None:
-            return []
         region = str(self.variables.get("zone", _ZONE)).rpartition("-")[0]
         argv = ["gcloud", "compute", "regions", "describe", region, "--format=json(quotas)"]
         nodes = 1 + int(self.variables.get("workers", 0))
-        said = answer(argv, _PROGRAM, _ENVIRONMENT)
-        return lacking(said, region, str(self.variables.get("size") or _SIZES[0]), clusters, nodes)
+        size = str(self.variables.get("size") or _SIZES[0])
+        return if_told(lambda: lacking(answer(argv, _PROGRAM, _ENVIRONMENT), region, size, clusters, nodes))
 
     def console_texts(self, request: ProvisionRequest) -> dict[str, str]:
         zone = str(request.variables.get("zone", _ZONE))

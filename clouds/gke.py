@@ -24,7 +24,6 @@ def crosscloud_clouds() -> list[Cloud]:
             display_name="Google Kubernetes Engine",
             order=45,
             arch=("amd64", "arm64"),
-            is_managed=True,
             credentials=(
                 Credential(
                     "GOOGLE_APPLICATION_CREDENTIALS",

@@ -44,7 +44,8 @@ def crosscloud_clouds() -> list[Cloud]:
             sizes=("c7.large.2", "c6.large.2", "s6.large.2", "kc1.large.2", "kc2.large.2"),
             inventory=ByTag(
                 ("hcloud", "ECS", "ListServersByTag", *_TAG, *_FORMAT),
-                "install KooCLI from Huawei's console, and log it in: hcloud configure init",
+                "install KooCLI from Huawei's console, and log it in to the account and region of HW_ACCESS_KEY, whose"
+                " resources alone it sees: hcloud configure init asks for the key",
                 also=(
                     ("hcloud", "EIP", "ListPublicipsByTags", *_TAG, *_FORMAT),
                     ("hcloud", "VPC", "ListVpcsByTags", *_TAG, *_FORMAT),

@@ -29,7 +29,6 @@ def crosscloud_clouds() -> list[Cloud]:
             name="ibm",
             display_name="IBM Cloud",
             order=50,
-            is_managed=True,
             credentials=(
                 Credential(
                     "IC_API_KEY",
@@ -42,7 +41,8 @@ def crosscloud_clouds() -> list[Cloud]:
             variables={"zone": "eu-de-1"},
             inventory=Search(
                 ("ibmcloud", "resource", "search", 'tags:"crosscloud-run:{run}"', "--output", "json"),
-                "install the IBM Cloud CLI, and log it in: ibmcloud login --apikey $IC_API_KEY",
+                "install the IBM Cloud CLI, and log it in to the account of IC_API_KEY, whose resources alone it sees:"
+                " with that key as IBMCLOUD_API_KEY in the environment, ibmcloud login --no-region",
             ),
         )
     ]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_crosscloud import hookimpl
 from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.model import Credential
-from pytest_crosscloud.provision.remote import Inventory, RemoteCloud, answer, node_names, short
+from pytest_crosscloud.provision.remote import Inventory, RemoteCloud, answer, if_told, node_names, short
 
 if TYPE_CHECKING:
     from pytest_crosscloud.model import Cloud, ProvisionRequest
@@ -45,12 +44,13 @@ class OpenStackCloud(RemoteCloud):
     """Knows the project's quotas of machines where OpenStack's own program is there to ask."""
 
     def capacity(self, clusters: int) -> list[str]:
-        if shutil.which(_OPENSTACK[0]) is None:
-            return []
+        return if_told(lambda: self._lacking(clusters * (1 + int(self.variables.get("workers", 0)))))
+
+    def _lacking(self, nodes: int) -> list[str]:
         size = str(self.variables.get("size") or _SIZE)
         flavor = answer([*_OPENSTACK, "flavor", "show", size, "--format", "json"], _PROGRAM)
         limits = answer([*_OPENSTACK, "limits", "show", "--absolute", "--format", "json"], _PROGRAM)
-        return lacking(limits, flavor, clusters * (1 + int(self.variables.get("workers", 0))))
+        return lacking(limits, flavor, nodes)
 
     def console_texts(self, request: ProvisionRequest) -> dict[str, str]:
         texts = {}

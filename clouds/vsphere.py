@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_crosscloud import hookimpl
@@ -12,10 +13,23 @@ if TYPE_CHECKING:
     from pytest_crosscloud.model import Cloud
 
 
+@dataclass(frozen=True, kw_only=True)
+class VSphereCloud(RemoteCloud):
+    """Knows that a range of addresses, which vSphere does not give out, is enough for one cluster."""
+
+    def capacity(self, clusters: int) -> list[str]:
+        if clusters < 2:
+            return []
+        return [
+            f"network_cidr: {clusters} clusters at a time would take the same addresses of it: max_clusters: 1 of this"
+            " cloud in cross-cloud.yml, and one run at a time"
+        ]
+
+
 @hookimpl
 def crosscloud_clouds() -> list[Cloud]:
     return [
-        RemoteCloud(
+        VSphereCloud(
             name="vsphere",
             display_name="vSphere",
             order=80,

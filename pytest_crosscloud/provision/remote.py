@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +86,15 @@ def answer(
     return done.stdout
 
 
+def if_told(question: Callable[[], list[str]]) -> list[str]:
+    """What a question about quotas says, for ``Cloud.capacity``; nothing where the cloud's program is not there, not
+    logged in, or may not ask: a quota that nobody knows is not judged, and applying says what it lacks."""
+    try:
+        return question()
+    except CrosscloudError:
+        return []
+
+
 def node_names(workers: int) -> list[str]:
     """What the modules call the nodes of a cluster, the control plane first."""
     return ["control-plane", *(f"worker-{index}" for index in range(1, 1 + workers))]
@@ -114,7 +123,6 @@ class RemoteCloud(TerraformCloud):
     regions: Sequence[str] = ()  #: some that have all that the module needs; ``variables`` has the default
     sizes: Sequence[str] = ()  #: types of machines that are enough, the default first
     inventory: Inventory | None = None  #: lists what a run owns; needs no state
-    is_managed: bool = False  #: the cloud runs the control plane, and its nodes get their own Kubernetes
 
     def module_variables(self, request: ProvisionRequest) -> dict[str, Any]:
         variables = super().module_variables(request)

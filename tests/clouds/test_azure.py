@@ -60,6 +60,9 @@ def test_az_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--location westeurope" in (tmp_path / "said").read_text()
     program.unlink()
     assert cloud.capacity(4) == [], "without az nothing is known of quotas"
+    program.write_text("#!/bin/sh\necho 'Please run az login' >&2\nexit 1\n")
+    program.chmod(0o755)
+    assert cloud.capacity(4) == [], "nor if it is not logged in"
 
 
 def test_without_a_state_the_resource_groups_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,8 +73,23 @@ def test_without_a_state_the_resource_groups_are_removed(tmp_path: Path, monkeyp
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("ARM_SUBSCRIPTION_ID", "the-run-s")
     (cloud,) = crosscloud_clouds()
     cloud.sweep("0123abcd")
     asked, removed = (tmp_path / "said").read_text().splitlines()
     assert asked.startswith("group list --tag crosscloud-run=0123abcd ")
-    assert removed == "group delete --yes --name xc-0123abcd-azure"
+    assert removed == "group delete --yes --name xc-0123abcd-azure --subscription the-run-s"
+
+
+def test_az_is_asked_of_the_subscription_that_terraform_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "az"
+    program.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/said\ntest "$1" != vm || echo "[]"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("ARM_SUBSCRIPTION_ID", "the-run-s")
+    (cloud,) = crosscloud_clouds()
+    cloud.capacity(1)
+    cloud.owned("0123abcd")
+    said = (tmp_path / "said").read_text().splitlines()
+    assert [line.split()[:2] for line in said] == [["vm", "list-usage"], ["group", "list"]]
+    assert all(line.endswith(" --subscription the-run-s") for line in said)

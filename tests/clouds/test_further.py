@@ -119,6 +119,12 @@ def test_programs_get_the_providers_credentials_by_their_own_names(
     assert expected in log.read_text()
 
 
+def test_vsphere_has_addresses_for_one_cluster(clouds: Mapping[str, Cloud]) -> None:
+    assert clouds["vsphere"].capacity(1) == []
+    (line,) = clouds["vsphere"].capacity(2)
+    assert "max_clusters: 1" in line
+
+
 def test_a_program_that_is_not_there_is_named(clouds: Mapping[str, Cloud], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     for name in NAMES:

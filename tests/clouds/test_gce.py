@@ -62,6 +62,9 @@ def test_gcloud_is_asked(gcloud: Path) -> None:
     assert "describe europe-west4 " in (gcloud / "said").read_text()
     (gcloud / "gcloud").unlink()
     assert cloud.capacity(8) == []
+    (gcloud / "gcloud").write_text("#!/bin/sh\necho 'Required compute.regions.get permission' >&2\nexit 1\n")
+    (gcloud / "gcloud").chmod(0o755)
+    assert cloud.capacity(8) == [], "a quota that may not be asked for is not judged"
 
 
 def test_what_has_no_labels_is_found_by_name(gcloud: Path) -> None:

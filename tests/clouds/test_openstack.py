@@ -45,3 +45,11 @@ def test_openstack_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_without_the_program_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert crosscloud_clouds()[0].capacity(100) == []
+
+
+def test_without_the_right_to_ask_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "openstack"
+    program.write_text("#!/bin/sh\necho 'access rules do not match (HTTP 401)' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert crosscloud_clouds()[0].capacity(100) == []
