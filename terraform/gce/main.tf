@@ -129,7 +129,6 @@ resource "google_compute_instance" "node" {
     user-data              = base64gzip(module.kubeadm.user_data[each.key])
     user-data-encoding     = "base64"
     block-project-ssh-keys = "true"
-    serial-port-enable     = "true"
   }
 
   dynamic "service_account" {
