@@ -20,6 +20,9 @@ from .front import Answer, Faults, fronted
 
 REGION = "eu-central-1"
 
+#: Like the key's secret: it must be in no text that a program shows.
+TOKEN = "FwoGZXIvYXdzE-not-a-real-token"
+
 #: Debian's own images, which moto does not know by itself; see terraform/aws.
 _IMAGES = [
     {
@@ -64,7 +67,8 @@ class Moto:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        return {**bucket.environment(self.url), "AWS_REGION": REGION, "AWS_SECRET_ACCESS_KEY": self.secret}
+        secrets = {"AWS_SECRET_ACCESS_KEY": self.secret, "AWS_SESSION_TOKEN": TOKEN}
+        return {**bucket.environment(self.url), "AWS_REGION": REGION, **secrets}
 
     def api(self) -> Api:
         """Its API, with this process's environment set so that it is found."""
