@@ -38,6 +38,8 @@ locals {
       "  iptables -t mangle -A PREROUTING -i bond0 -j outside",
       # IPv6 has nothing to say to anybody here.
       "  ip6tables -A INPUT -i bond0 -p tcp -m conntrack --ctstate NEW -j DROP",
+      # metadata.platformequinix.com and metadata.packet.net, which have the user-data; what is forwarded comes from a pod.
+      "  iptables -t mangle -A FORWARD -d 192.80.8.124 -j DROP",
       "fi",
     ],
   )

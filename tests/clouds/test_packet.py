@@ -45,6 +45,11 @@ def test_a_machine_brings_up_its_vlan_and_its_firewall() -> None:
     assert before.index("--dport 6443") < before.index("outside -j DROP") < before.index("PREROUTING")
 
 
+def test_metals_metadata_service_is_out_of_the_pods_reach() -> None:
+    before = files(render(paths.data("terraform", "packet"), variables())["worker-1"])["/etc/crosscloud/before.sh"]
+    assert "iptables -t mangle -A FORWARD -d 192.80.8.124 -j DROP\n" in before.partition("if ip link show bond0")[2]
+
+
 def test_clusters_have_vlans_of_their_own() -> None:
     module = paths.data("terraform", "packet")
     numbers = set()
