@@ -34,7 +34,16 @@ locals {
 resource "ibm_is_vpc" "this" {
   name           = var.name
   resource_group = data.ibm_resource_group.this.id
-  tags           = local.tags
+  # IBM's own ranges depend on the region, and Tokyo's lie within pod_cidr.
+  address_prefix_management = "manual"
+  tags                      = local.tags
+}
+
+resource "ibm_is_vpc_address_prefix" "nodes" {
+  name = "${var.name}-nodes"
+  vpc  = ibm_is_vpc.this.id
+  zone = var.zone
+  cidr = var.network_cidr
 }
 
 # Workers have no public addresses: they pull images by this one.
@@ -47,13 +56,13 @@ resource "ibm_is_public_gateway" "this" {
 }
 
 resource "ibm_is_subnet" "nodes" {
-  name                     = "${var.name}-nodes"
-  vpc                      = ibm_is_vpc.this.id
-  zone                     = var.zone
-  total_ipv4_address_count = 256
-  public_gateway           = ibm_is_public_gateway.this.id
-  resource_group           = data.ibm_resource_group.this.id
-  tags                     = local.tags
+  name            = "${var.name}-nodes"
+  vpc             = ibm_is_vpc.this.id
+  zone            = var.zone
+  ipv4_cidr_block = ibm_is_vpc_address_prefix.nodes.cidr
+  public_gateway  = ibm_is_public_gateway.this.id
+  resource_group  = data.ibm_resource_group.this.id
+  tags            = local.tags
 }
 
 resource "ibm_container_vpc_cluster" "this" {

@@ -15,3 +15,9 @@ variable "resource_group" {
   type        = string
   default     = ""
 }
+
+variable "network_cidr" {
+  description = "Addresses of the workers; apart from pod_cidr and service_cidr."
+  type        = string
+  default     = "10.240.0.0/24"
+}

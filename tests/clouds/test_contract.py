@@ -33,6 +33,7 @@ KNOWN: Mapping[str, Mapping[str, Any]] = {
         "unnamed": ("azurerm_route", "azurerm_network_security_rule"),  # within their table and group
     },
     "huawei": {"untagged": ("huaweicloud_networking_secgroup_rule", "huaweicloud_vpc_route")},
+    "ibm": {"untagged": ("ibm_is_vpc_address_prefix",)},
     "local": {"variables": {"cidr": "198.19.255.0/24", "run": "0123abcd"}},
     "oci": {
         "untagged": (
