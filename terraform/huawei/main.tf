@@ -5,7 +5,7 @@ terraform {
   required_providers {
     huaweicloud = {
       source  = "huaweicloud/huaweicloud"
-      version = "~> 1.60"
+      version = "~> 1.60.0"
     }
   }
 }
@@ -21,11 +21,8 @@ locals {
   image = var.image == "" ? (
     var.arch == "arm64" ? "Ubuntu 22.04 server 64bit with ARM" : "Ubuntu 22.04 server 64bit"
   ) : var.image
-  zone = var.availability_zone == "" ? data.huaweicloud_availability_zones.here.names[0] : var.availability_zone
-  # Huawei's names have at most 64 characters, which a cluster's with a node's may exceed.
-  machines = { for index, node in local.nodes : node.name => merge(node, {
-    machine = length("${var.name}-${node.name}") <= 64 ? "${var.name}-${node.name}" : "${var.name}-${index}"
-  }) }
+  zone     = var.availability_zone == "" ? data.huaweicloud_availability_zones.here.names[0] : var.availability_zone
+  machines = { for node in local.nodes : node.name => node }
   # Huawei's values have at most 43.
   tags = { for key, value in var.tags : key => substr(value, 0, 43) }
   cloud_conf = templatefile("${path.module}/cloud.conf.tftpl", {
@@ -94,7 +91,7 @@ resource "huaweicloud_networking_secgroup_rule" "inside" {
 # One for each node: the control plane's is the API server's, and all of them are the way out.
 resource "huaweicloud_vpc_eip" "node" {
   for_each = local.machines
-  name     = each.value.machine
+  name     = "${var.name}-${each.key}"
   tags     = local.tags
 
   publicip {
@@ -102,7 +99,7 @@ resource "huaweicloud_vpc_eip" "node" {
   }
 
   bandwidth {
-    name        = each.value.machine
+    name        = "${var.name}-${each.key}"
     share_type  = "PER"
     size        = var.bandwidth
     charge_mode = "traffic"
@@ -111,7 +108,7 @@ resource "huaweicloud_vpc_eip" "node" {
 
 resource "huaweicloud_compute_instance" "node" {
   for_each                    = local.machines
-  name                        = each.value.machine
+  name                        = "${var.name}-${each.key}"
   image_id                    = data.huaweicloud_images_image.node.id
   flavor_id                   = local.size
   availability_zone           = local.zone

@@ -65,8 +65,8 @@ def programs(directory: Path, name: str, output: str, monkeypatch: pytest.Monkey
         (
             "huawei",
             "hcloud",
-            '{"resources": [{"resource_name": "xc-0a-hw-0", "resource_id": "1f"}]}',
-            ["xc-0a-hw-0 (1f)"],
+            '{"resources": [{"resource_name": "xc-0a-hw-worker-1", "resource_id": "1f"}]}',
+            ["xc-0a-hw-worker-1 (1f)"],
             "EIP ListPublicipsByTags --action=filter --tags.1.key=crosscloud-run --tags.1.values.1=0a",
         ),
         (

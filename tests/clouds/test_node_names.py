@@ -10,7 +10,7 @@ from pytest_crosscloud import paths
 from pytest_crosscloud.testing.render import render, settings, variables
 
 
-@pytest.mark.parametrize("cloud", ["azure", "gce", "packet"])
+@pytest.mark.parametrize("cloud", ["azure", "gce", "huawei", "openstack", "packet"])
 def test_with_a_controller_manager_nodes_are_called_as_their_machines(cloud: str) -> None:
     module = paths.data("terraform", cloud)
     rendered = render(module, variables(name="xc-0123abcd-it", cloud_provider="external"))
