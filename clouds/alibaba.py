@@ -36,6 +36,12 @@ def crosscloud_clouds() -> list[Cloud]:
                 ),
                 Credential("ALICLOUD_SECRET_KEY", "its AccessKey secret, which the console shows once"),
                 Credential("ALICLOUD_REGION", "e.g. eu-central-1", secret=False),
+                Credential(
+                    "TF_VAR_controllers",
+                    "another access key, for the cloud controller manager and the CSI driver, as JSON: see"
+                    " terraform/alibaba/README.md",
+                    required=False,
+                ),
             ),
             regions=("eu-central-1", "ap-southeast-1", "us-east-1", "cn-hangzhou", "cn-beijing"),
             sizes=("ecs.g7.large", "ecs.c7.large", "ecs.g6.large", "ecs.g8y.large", "ecs.c8y.large"),

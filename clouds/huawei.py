@@ -39,6 +39,12 @@ def crosscloud_clouds() -> list[Cloud]:
                 ),
                 Credential("HW_SECRET_KEY", "its secret, in the file that the console gives once"),
                 Credential("HW_REGION_NAME", "e.g. eu-west-101", secret=False),
+                Credential(
+                    "TF_VAR_controllers",
+                    "another access key, for the cloud controller manager and the CSI driver, as JSON: see"
+                    " terraform/huawei/README.md",
+                    required=False,
+                ),
             ),
             regions=("eu-west-101", "ap-southeast-3", "ap-southeast-1", "cn-north-4", "la-north-2"),
             sizes=("c7.large.2", "c6.large.2", "s6.large.2", "kc1.large.2", "kc2.large.2"),

@@ -93,6 +93,12 @@ def crosscloud_clouds() -> list[Cloud]:
                 ),
                 Credential("OS_APPLICATION_CREDENTIAL_SECRET", "its secret, which the same command shows once"),
                 Credential("OS_REGION_NAME", "the region, where there are several", required=False, secret=False),
+                Credential(
+                    "TF_VAR_controllers",
+                    "another application credential, for the cloud controller manager and the CSI driver, as JSON: see"
+                    " terraform/openstack/README.md",
+                    required=False,
+                ),
             ),
             sizes=(_SIZE,),
             inventory=Inventory(

@@ -47,6 +47,12 @@ def crosscloud_clouds() -> list[Cloud]:
                     required=False,
                     secret=False,
                 ),
+                Credential(
+                    "TF_VAR_controllers",
+                    "another account, for the cloud controller manager and the CSI driver, as JSON: see"
+                    " terraform/vsphere/README.md",
+                    required=False,
+                ),
             ),
             # Of machines and folders: their names have the run's id in them, and go with its tags.
             inventory=Inventory(

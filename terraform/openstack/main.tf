@@ -5,12 +5,12 @@ terraform {
   required_providers {
     openstack = {
       source  = "terraform-provider-openstack/openstack"
-      version = "~> 3.0"
+      version = "~> 3.0.0"
     }
   }
 }
 
-# Credentials: OS_AUTH_URL, OS_APPLICATION_CREDENTIAL_ID and so on, or OS_CLOUD with a clouds.yaml.
+# Credentials: OS_AUTH_URL, OS_APPLICATION_CREDENTIAL_ID and OS_APPLICATION_CREDENTIAL_SECRET, which a run insists on.
 provider "openstack" {
   region = var.region
 }

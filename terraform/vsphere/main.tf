@@ -5,7 +5,7 @@ terraform {
   required_providers {
     vsphere = {
       source  = "vmware/vsphere"
-      version = "~> 2.15"
+      version = "~> 2.15.0"
     }
   }
 }

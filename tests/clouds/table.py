@@ -50,11 +50,10 @@ def _of_module(cloud: Cloud) -> tuple[str, str, str]:
     has_machines = module.uses_kubeadm
     proven = [_checked(provider) for provider in module.providers]
     if has_machines:
-        proven.append("user-data **booted** here to a Ready cluster of two nodes")
-    if (ROOT / f"tests/twins/test_{cloud.name}.py").is_file():
-        proven.insert(
-            0, "**applied** by the real provider on an emulator, its instances booted here, CoreDNS green on it"
-        )
+        proven.append("user-data **booted** by `test_user_data_boots`")
+    twin = f"tests/twins/test_{cloud.name}.py"
+    if (ROOT / twin).is_file():
+        proven.insert(0, f"**applied** by `{twin}`")
         unproven = "the cloud itself"
     else:
         unproven = "applying it; the real provider validates it only where it can be had" + CLOSED.get(cloud.name, "")

