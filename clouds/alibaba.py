@@ -27,6 +27,7 @@ def crosscloud_clouds() -> list[Cloud]:
             name="alibaba",
             display_name="Alibaba Cloud",
             order=110,
+            billing="instances, their disks, a NAT gateway and its address",
             arch=("amd64", "arm64"),
             credentials=(
                 Credential(

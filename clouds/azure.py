@@ -103,6 +103,7 @@ def crosscloud_clouds() -> list[Cloud]:
             name="azure",
             display_name="Azure",
             order=30,
+            billing="virtual machines, their disks and a public address",
             arch=("amd64", "arm64"),
             credentials=(
                 Credential(

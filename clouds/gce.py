@@ -86,6 +86,7 @@ def crosscloud_clouds() -> list[Cloud]:
             name="gce",
             display_name="Google Compute Engine",
             order=40,
+            billing="instances, their disks and a static address",
             arch=("amd64", "arm64"),
             credentials=(
                 Credential(

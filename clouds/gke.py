@@ -23,6 +23,7 @@ def crosscloud_clouds() -> list[Cloud]:
             name="gke",
             display_name="Google Kubernetes Engine",
             order=45,
+            billing="the cluster's management fee, its nodes and their disks",
             arch=("amd64", "arm64"),
             credentials=(
                 Credential(

@@ -30,6 +30,7 @@ def crosscloud_clouds() -> list[Cloud]:
             name="huawei",
             display_name="Huawei Cloud",
             order=100,
+            billing="servers, their disks and an elastic IP",
             arch=("amd64", "arm64"),
             credentials=(
                 Credential(

@@ -29,6 +29,8 @@ def crosscloud_clouds() -> list[Cloud]:
             name="ibm",
             display_name="IBM Cloud",
             order=50,
+            billing="worker nodes, a public gateway and a load balancer",
+            timeout=3600.0,
             credentials=(
                 Credential(
                     "IC_API_KEY",

@@ -33,6 +33,7 @@ def crosscloud_clouds() -> list[Cloud]:
             name="oci",
             display_name="Oracle Cloud",
             order=90,
+            billing="instances, their boot volumes and a load balancer",
             arch=("amd64", "arm64"),
             # Names that Oracle's provider reads itself; the last one is a variable of the module.
             credentials=(

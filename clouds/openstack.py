@@ -83,6 +83,7 @@ def crosscloud_clouds() -> list[Cloud]:
             name="openstack",
             display_name="OpenStack",
             order=70,
+            billing="what the cloud charges for servers, volumes and a floating IP",
             arch=("amd64", "arm64"),
             credentials=(
                 Credential("OS_AUTH_URL", "Keystone's address, https://…/v3: openstack catalog list", secret=False),

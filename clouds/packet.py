@@ -52,6 +52,7 @@ def crosscloud_clouds() -> list[Cloud]:
             name="packet",
             display_name="Packet (Equinix Metal)",
             order=60,
+            billing="machines, by the hour, and a reserved address",
             arch=("amd64", "arm64"),
             credentials=(
                 Credential("METAL_AUTH_TOKEN", "a project's API key: the project's settings > API Keys"),

@@ -33,6 +33,7 @@ def crosscloud_clouds() -> list[Cloud]:
             name="vsphere",
             display_name="vSphere",
             order=80,
+            billing="nothing but room: memory, disk and addresses",
             credentials=(
                 Credential("VSPHERE_SERVER", "vCenter's name or address, without https://", secret=False),
                 Credential(

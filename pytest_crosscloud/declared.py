@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import pluggy
 
+from .errors import CrosscloudError
 from .model import Cloud, Project
 
 #: RFC 1123: names become parts of host names, namespaces and tags.
@@ -106,7 +107,9 @@ def faults(spec: Cloud | Project) -> Iterator[str]:
 
 
 def describe(error: BaseException) -> str:
-    """``ValueError: what it says``, as the last line of a traceback."""
+    """``ValueError: what it says``, as the last line of a traceback; of an error of ours, what it says."""
+    if isinstance(error, CrosscloudError):
+        return ": ".join(filter(None, (error.message, error.remedy)))
     return traceback.format_exception_only(error)[-1].strip()
 
 

@@ -174,6 +174,8 @@ def _fault(document: Document, schema: type[BaseModel], detail: Any) -> Fault:
         name = str(path[-1])
         return document.fault(path, f"unknown key{among(name, _known_keys(schema, path[:-1]))}", key=True)
     template = _WORDS.get(detail["type"])
+    if detail.get("ctx", {}).get("pattern") == BUCKET:
+        template = "must be s3://BUCKET/PREFIX"
     message = template.format(**detail.get("ctx", {})) if template else detail["msg"]
     given = f", not {detail['input']!r}" if isinstance(detail["input"], str | int | float | bool) else ""
     return document.fault(path, message + given, key=detail["loc"][-1:] == ("[key]",))

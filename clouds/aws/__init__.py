@@ -119,6 +119,7 @@ def crosscloud_clouds() -> list[Cloud]:
             name="aws",
             display_name="AWS",
             order=20,
+            billing="instances, their disks and an elastic IP",
             arch=("amd64", "arm64"),
             credentials=(
                 Credential("AWS_ACCESS_KEY_ID", f"the id of an access key: {_KEYS}", secret=False),

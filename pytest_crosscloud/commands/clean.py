@@ -48,11 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recorded here, too, one of another computer, and --all finds all such runs, and asks before it ends them.\n"
         f"Without --run, runs that own nothing are forgotten {_REMEMBERED / 86400:.0f} days after their end,"
         " with their directories.\n"
-        "exit codes: 0 nothing is left of it, 1 something could not be destroyed"
+        "exit codes: 0 nothing is left of it, 1 something could not be destroyed, or a cloud did not answer"
     )
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.run == "":  # a script's variable that is not set: this must not become a plain clean
+        raise ConfigurationError("--run names nothing")
     store = open_store()
     try:
         if args.run and store.run(args.run) is None:
@@ -63,10 +65,11 @@ def main(args: argparse.Namespace) -> int:
         clouds, others = tagged.askable(configured.values() if args.all else ())
         if others:
             _say_to_stderr(tagged.not_asked(others))
-        strangers = _strangers(store, clouds)
+        listed_runs, silent = tagged.runs(clouds, _say_to_stderr)
+        strangers = _strangers(store, clouds, listed_runs)
         if args.dry_run:
             _show([_listed(store, run) for run in runs] + strangers, as_json=args.json)
-            return 0
+            return int(bool(silent))
         alive = [run.id for run in runs if is_running(run)] if whole else []
         _confirm(alive + [stranger.id for stranger in strangers], args)
         say = _say_to_stderr if args.json else print
@@ -84,7 +87,7 @@ def main(args: argparse.Namespace) -> int:
         listed = [_listed(store, run) for run in runs]
         if not args.run:
             _forget(store)
-        return _report(listed, recorded_left + tagged_left, as_json=args.json)
+        return _report(listed, recorded_left + tagged_left, as_json=args.json, silent=silent)
     finally:
         store.close()
 
@@ -111,7 +114,7 @@ def _clean_unknown(args: argparse.Namespace) -> int:
     return _report([Listed(args.run, None, None, "unknown", remaining)], remaining, as_json=args.json)
 
 
-def _strangers(store: Store, clouds: Collection[Cloud]) -> list[Listed]:
+def _strangers(store: Store, clouds: Collection[Cloud], runs: Collection[str]) -> list[Listed]:
     """Runs that the store does not know, and that clouds have something of: of other computers, or of a lost store.
 
     Those of another store on this computer have a reaper here, as long as they own anything: they are left to it.
@@ -119,7 +122,7 @@ def _strangers(store: Store, clouds: Collection[Cloud]) -> list[Listed]:
     known = {run.id for run in store.runs()}
     return [
         Listed(run, None, None, "unknown", tagged.find(clouds, run))
-        for run in tagged.runs(clouds, _say_to_stderr)
+        for run in runs
         if run not in known and not processes.of_reaper(run)
     ]
 
@@ -212,15 +215,15 @@ def _listed(store: Store, run: RunRecord) -> Listed:
     return Listed(run.id, run.started, run.finished, standing(store, run), left(store, run.id, kept=True))
 
 
-def _report(listed: list[Listed], remaining: list[Resource], *, as_json: bool) -> int:
-    """Say what is left of what was to go; the exit code."""
+def _report(listed: list[Listed], remaining: list[Resource], *, as_json: bool, silent: Collection[str] = ()) -> int:
+    """Say what is left of what was to go; the exit code. ``silent``: clouds that did not answer."""
     if as_json:
         _show(listed, as_json=True)
     for item in remaining:
         print(f"run {item.run}: {item.kind} {item.name} is not destroyed: {item.error or item.state}", file=sys.stderr)
     if not remaining and not as_json:
-        print("nothing is left behind")
-    return 1 if remaining else 0
+        print("nothing is left behind" + (f", but for what {', '.join(silent)} may have" if silent else ""))
+    return int(bool(remaining or silent))
 
 
 def _show(listed: list[Listed], *, as_json: bool) -> None:

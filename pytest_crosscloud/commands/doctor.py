@@ -114,6 +114,9 @@ def _checks(config: Config, cloud: Cloud, terraform: Found | None, host: str) ->
         yield from _of_module(config, cloud, terraform, host)
     if isinstance(cloud, RemoteCloud):
         yield from _inventory(cloud)
+    if cloud.is_elsewhere:
+        detail = "runs need --registry=HOST: one that its nodes can pull from, for they do not reach this computer"
+        yield Check("registry", OPTIONAL, detail)
     yield from _preflight(cloud)
 
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 VARIABLES_FILE = "terraform.tfvars.json"
 STATE_FILE = "terraform.tfstate"
 
+#: Beside the module, from the moment on when an apply may have made something.
+_BEGUN = "apply-begun"
+
 #: In the cluster's directory, from the moment on when all of the module was applied.
 KUBECONFIG_FILE = "kubeconfig"
 
@@ -282,6 +285,7 @@ class TerraformCloud(Cloud):
         write_secret(terraform.directory / VARIABLES_FILE, json.dumps(variables, indent=2))
         with self._named(request):
             terraform.init()
+            (root / _BEGUN).touch()
             terraform.apply()
         outputs = terraform.output()
         kubeconfig = request.directory / KUBECONFIG_FILE
@@ -301,8 +305,9 @@ class TerraformCloud(Cloud):
             self._destroy_from_here(request)
             return
         root = self._root(request.directory)
-        # Without a state nothing was created; without variables all of it has been destroyed.
-        if (remote or (root / STATE_FILE).exists()) and (root / VARIABLES_FILE).exists():
+        # Before an apply, or without a state, nothing was created; without variables all of it has been destroyed.
+        created = (root / _BEGUN).exists() if remote else (root / STATE_FILE).exists()
+        if created and (root / VARIABLES_FILE).exists():
             terraform = Terraform(root, request.stage)
             with self._named(request):
                 terraform.init()  # also where one has been: it may have been killed half way

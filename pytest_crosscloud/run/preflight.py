@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..declared import describe
+from ..errors import CrosscloudError
 from .limits import Limit, at_once
 
 if TYPE_CHECKING:
@@ -52,5 +53,7 @@ def _unreachable(cloud: Cloud, matrix: Matrix, registry: str | None) -> list[str
 def _asked(what: str, question: Callable[[], list[str]]) -> list[str]:
     try:
         return question()
+    except CrosscloudError as error:
+        return [describe(error)]
     except Exception as error:
         return [f"its {what} raised {describe(error)}"]

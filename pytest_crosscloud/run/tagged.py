@@ -35,15 +35,17 @@ def find(clouds: Collection[Cloud], run: str) -> list[Resource]:
     return found
 
 
-def runs(clouds: Collection[Cloud], say: Callable[[str], None]) -> list[str]:
-    """Ids of the runs that have anything on clouds that can list them; one that cannot be asked is said."""
+def runs(clouds: Collection[Cloud], say: Callable[[str], None]) -> tuple[list[str], list[str]]:
+    """Ids of the runs that have anything on clouds that can list them, and the clouds that did not answer."""
     found: set[str] = set()
+    silent = []
     for cloud in clouds:
         try:
             found.update(cloud.runs())
         except Exception as error:
+            silent.append(cloud.name)
             say(f"{cloud.name} could not be asked for its runs: {redact(describe(error))}")
-    return sorted(found)
+    return sorted(found), silent
 
 
 def destroy(clouds: Collection[Cloud], run: str, say: Callable[[str], None]) -> list[Resource]:

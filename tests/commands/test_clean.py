@@ -167,6 +167,23 @@ def test_a_run_of_another_computer_is_found_by_its_tag(tagged: World, capsys: py
     assert tagged.clusters() == {"beef.vm"}
 
 
+def test_an_empty_run_is_no_plain_clean(world: World, dead: int, capsys: pytest.CaptureFixture[str]) -> None:
+    world.create_cluster(world.new_run(dead), "orphan")
+    assert cli.main(["clean", "--run", ""]) == cli.EXIT_USAGE
+    assert "--run names nothing" in capsys.readouterr().err
+    assert world.clusters() == {"orphan"}
+
+
+def test_a_cloud_that_does_not_answer_is_no_success(tagged: World, capsys: pytest.CaptureFixture[str]) -> None:
+    plugin = tagged.root / "clouds" / "tagged.py"
+    plugin.write_text(
+        plugin.read_text().replace("def runs(self):", "def runs(self):\n        raise OSError('no route')")
+    )
+    assert cli.main(["clean", "--all"]) == 1
+    assert "but for what tagged may have" in capsys.readouterr().out
+    assert cli.main(["clean", "--all", "--dry-run"]) == 1
+
+
 def test_a_cloud_that_destroys_nothing_by_tag_says_so(tagged: World, capsys: pytest.CaptureFixture[str]) -> None:
     plugin = tagged.root / "clouds" / "tagged.py"
     plugin.write_text(plugin.read_text().replace("def sweep", "def no_sweep"))
