@@ -134,6 +134,11 @@ def test_timeouts(root: Path) -> None:
     assert config.timeout(StageName.DEPLOY, replace(cell, build=replace(build, project="kubernetes"))) == 1
 
 
+@pytest.mark.parametrize("state", ["gs://b/x", "s3://", "bucket"])
+def test_a_state_that_is_no_bucket(root: Path, state: str) -> None:
+    assert faults(root, f"state: {state}") == [f"cross-cloud.yml:1:8: state: must be s3://BUCKET/PREFIX, not {state!r}"]
+
+
 def test_a_clouds_own_timeout_is_a_default(root: Path) -> None:
     config = load(root)
     slow = replace(config.plugins, clouds={"aws": replace(config.clouds["aws"], timeout=3600)})

@@ -337,3 +337,15 @@ def test_a_diagnostic_says_where(tmp_path: Path) -> None:
 )
 def test_progress(event: dict[str, Any], text: str) -> None:
     assert progress(event) == text
+
+
+def test_of_a_state_that_could_not_be_reached_nothing_is_to_destroy(
+    cloud: TerraformCloud, stage: StageContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    request = replace(request_for(cloud, stage, tmp_path), state="s3://no-such-bucket/states")
+    with pytest.raises(StageError, match="terraform init failed"):
+        cloud.provision(request)
+    cloud.destroy(request)
