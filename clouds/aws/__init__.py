@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 
     from .api import Api
 
-_KEYS = "IAM > Users > Security credentials > Access keys; or set AWS_PROFILE. terraform/aws/README.md has its policy"
+_KEYS = "IAM > Users > Security credentials > Access keys. terraform/aws/README.md has its policy"
+
+#: What does as well as a key.
+_OTHERS = (
+    "AWS_PROFILE, the profile [default] of ~/.aws, or whatever `aws configure export-credentials` finds where the AWS "
+    "CLI is installed (single sign-on, the role of an instance or a pod)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AwsCloud(RemoteCloud):
-    """terraform/aws, and what AWS' API says beside it. Credentials are an access key or AWS_PROFILE."""
+    """terraform/aws, and what AWS' API says beside it. Credentials: see ``api.credentials``."""
 
     def preflight(self) -> list[str]:
         from . import api
@@ -33,6 +39,7 @@ class AwsCloud(RemoteCloud):
             return [_line(error)]
         if found is None:
             lacking = [f"{credential.name} is not set: {credential.help}" for credential in super().unset()]
+            lacking.append(f"instead of a key: {_OTHERS}")
         if not self._region():
             lacking.append("AWS_REGION is not set: where to make clusters, e.g. eu-central-1; or the variable region")
         if not lacking:
@@ -101,7 +108,7 @@ class AwsCloud(RemoteCloud):
         found, where = api.credentials(), region or self._region()
         if found is None:
             raise CrosscloudError(
-                "AWS: there are no credentials", remedy="set AWS_ACCESS_KEY_ID and its secret, or AWS_PROFILE"
+                "AWS: there are no credentials", remedy=f"set AWS_ACCESS_KEY_ID and its secret, or have {_OTHERS}"
             )
         if not where:
             raise CrosscloudError("AWS: no region is known", remedy="set AWS_REGION")

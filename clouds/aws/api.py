@@ -8,6 +8,7 @@ credentials count is said in the environment, as to any program of AWS.
 from __future__ import annotations
 
 import configparser
+import functools
 import hashlib
 import hmac
 import http.client
@@ -35,8 +36,11 @@ VERSIONS = {"ec2": "2016-11-15", "iam": "2010-05-08", "sts": "2011-06-15"}
 TIMEOUT = 20.0
 BACKOFF = (0.5, 1.0, 2.0, 4.0)
 
-#: Seconds for a profile's program to say its credentials.
+#: Seconds for AWS' own program to say credentials.
 _EXPORT = 30.0
+
+#: Seconds for which what it said is used; credentials are over after an hour or more, and it gives new ones before.
+_KEPT = 60.0
 
 _AGAIN = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException", "RequestThrottled"}
 
@@ -77,16 +81,22 @@ class Credentials:
 
 
 def credentials() -> Credentials | None:
-    """Those of the environment, else those of the profile that it names; None if neither has any.
+    """Those of the environment, else those of the profile that it names or of ``[default]``, else what AWS' own program
+    finds: the role of an instance or of a pod. None if there are none.
 
-    :raises CrosscloudError: the profile is not there, or its program fails.
+    :raises CrosscloudError: the profile that is named is not there, or AWS' own program fails.
     """
     key_id, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+    found: Credentials | None
     if key_id and secret:
         found = Credentials(key_id, secret, os.environ.get("AWS_SESSION_TOKEN", ""))
     elif profile := os.environ.get("AWS_PROFILE"):
         found = _of_profile(profile)
+    elif key_id or secret:  # half of a key is a mistake
+        return None
     else:
+        found = _key(_profile("default")) or _exported("", int(time.monotonic() / _KEPT))
+    if found is None:
         return None
     for value in (found.secret, found.token):
         add_secret(value)
@@ -96,32 +106,65 @@ def credentials() -> Credentials | None:
 def region() -> str:
     """The region that the environment or its profile says; empty if neither does."""
     named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return named or _profile(os.environ.get("AWS_PROFILE", "")).get("region", "")
+    return named or _profile(os.environ.get("AWS_PROFILE") or "default").get("region", "")
 
 
 def _of_profile(name: str) -> Credentials:
     values = _profile(name)
-    if "aws_secret_access_key" in values:
-        token = values.get("aws_session_token", "")
-        return Credentials(values["aws_access_key_id"], values["aws_secret_access_key"], token)
+    if found := _key(values):
+        return found
     if not values:
         raise CrosscloudError(
             f"AWS_PROFILE={name}: there is no such profile",
             remedy="aws configure --profile makes it, or unset AWS_PROFILE",
         )
-    # Single sign-on, roles, programs of one's own: AWS' own program knows them all.
+    if found := _exported(name, int(time.monotonic() / _KEPT)):
+        return found
+    raise CrosscloudError(
+        f"AWS_PROFILE={name} has no access key of its own",
+        remedy="install the AWS CLI, which can get one for it, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    )
+
+
+def _key(values: Mapping[str, str]) -> Credentials | None:
+    """The access key of a profile."""
+    if not {"aws_access_key_id", "aws_secret_access_key"} <= values.keys():
+        return None
+    return Credentials(
+        values["aws_access_key_id"], values["aws_secret_access_key"], values.get("aws_session_token", "")
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _exported(name: str, moment: int) -> Credentials | None:
+    """What AWS' own program has for a profile, or for whoever asks if that is empty: it knows single sign-on, roles,
+    and programs of one's own. None: it is not installed, or finds nothing for whoever asks.
+
+    ``moment``: the same value, the same answer.
+    """
     if shutil.which("aws") is None:
-        raise CrosscloudError(
-            f"AWS_PROFILE={name} has no access key of its own",
-            remedy="install the AWS CLI, which can get one for it, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        return None
+    argv = ["aws", "configure", "export-credentials", "--format", "process", *(["--profile", name] if name else [])]
+    what, remedy = (
+        (f"AWS_PROFILE={name}", f"aws sso login --profile {name}")
+        if name
+        else ("aws configure export-credentials", "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret")
+    )
+    try:
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=_EXPORT, check=False, stdin=subprocess.DEVNULL
         )
-    argv = ["aws", "configure", "export-credentials", "--profile", name, "--format", "process"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=_EXPORT, check=False, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired as error:
+        raise CrosscloudError(f"{what}: no answer within {_EXPORT:.0f} s", remedy=remedy) from error
     if done.returncode != 0:
-        reason = redact(done.stderr.strip())
-        raise CrosscloudError(f"AWS_PROFILE={name}: {reason}", remedy=f"aws sso login --profile {name}")
-    said = json.loads(done.stdout)
-    return Credentials(said["AccessKeyId"], said["SecretAccessKey"], said.get("SessionToken", ""))
+        if not name:
+            return None
+        raise CrosscloudError(f"{what}: {redact(done.stderr.strip())}", remedy=remedy)
+    try:
+        said = json.loads(done.stdout)
+        return Credentials(said["AccessKeyId"], said["SecretAccessKey"], said.get("SessionToken", ""))
+    except (ValueError, KeyError) as error:  # its answer is a secret
+        raise CrosscloudError(f"{what}: what the AWS CLI answers is no access key", remedy=remedy) from error
 
 
 def _profile(name: str) -> dict[str, str]:

@@ -20,6 +20,7 @@ _NOT_AWS = (
     "skip_requesting_account_id",
     "skip_region_validation",
     "skip_metadata_api_check",
+    "skip_s3_checksum",
 )
 
 
@@ -33,8 +34,8 @@ def settings(address: str, name: str) -> dict[str, Any]:
     bucket, _, prefix = address.removeprefix("s3://").partition("/")
     key = "/".join(part for part in (*prefix.split("/"), f"{name}.tfstate") if part)
     found: dict[str, Any] = {"bucket": bucket, "key": key, "use_lockfile": True}
+    if not (os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")):
+        return {**found, "encrypt": True}
     if not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
-        found["region"] = "us-east-1"  # it wants one, also where there are none
-    if os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
-        return {**found, "use_path_style": True, **dict.fromkeys(_NOT_AWS, True)}
-    return {**found, "encrypt": True}
+        found["region"] = "us-east-1"  # it wants one, also where there are none; on AWS a profile may say which
+    return {**found, "use_path_style": True, **dict.fromkeys(_NOT_AWS, True)}

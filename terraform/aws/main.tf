@@ -141,33 +141,56 @@ resource "aws_eip" "endpoint" {
   tags   = { Name = "${var.name}-endpoint" }
 }
 
+# The control plane's own, and not the instance's, so that the address is there before the instance starts: it would take
+# the place of one that the instance already downloads by.
+resource "aws_network_interface" "endpoint" {
+  description       = "Control plane of ${var.name}"
+  subnet_id         = aws_subnet.this.id
+  private_ips       = [local.nodes[0].address]
+  source_dest_check = false # nodes route each other's pods
+  security_groups   = [aws_security_group.nodes.id]
+  tags              = merge({ Name = "${var.name}-endpoint" }, local.cluster_tag)
+}
+
 resource "aws_eip_association" "endpoint" {
-  allocation_id = aws_eip.endpoint.id
-  instance_id   = aws_instance.node[local.nodes[0].name].id
+  depends_on = [aws_internet_gateway.this] # no address leads into a network without one
+
+  allocation_id        = aws_eip.endpoint.id
+  network_interface_id = aws_network_interface.endpoint.id
 }
 
 resource "aws_instance" "node" {
-  for_each = { for node in local.nodes : node.name => node }
+  for_each = { for node in local.nodes : node.name => merge(node, { own = node.role != "control-plane" }) }
   # What user-data downloads comes through these.
-  depends_on = [aws_route_table_association.this]
+  depends_on = [aws_route_table_association.this, aws_eip_association.endpoint]
 
   ami                                  = local.image
   instance_type                        = local.instance_type
-  subnet_id                            = aws_subnet.this.id
-  private_ip                           = each.value.address
-  source_dest_check                    = false # nodes route each other's pods
-  vpc_security_group_ids               = [aws_security_group.nodes.id]
-  iam_instance_profile                 = var.instance_profile != "" ? var.instance_profile : aws_iam_instance_profile.node[each.value.role].name
+  subnet_id                            = each.value.own ? aws_subnet.this.id : null
+  private_ip                           = each.value.own ? each.value.address : null
+  source_dest_check                    = each.value.own ? false : null
+  vpc_security_group_ids               = each.value.own ? [aws_security_group.nodes.id] : null
+  iam_instance_profile                 = var.instance_profile != "" ? var.instance_profile : each.value.own ? null : one(aws_iam_instance_profile.controllers[*].name)
   user_data_base64                     = base64gzip(module.kubeadm.user_data[each.key]) # 16 KiB at most
   user_data_replace_on_change          = true
   instance_initiated_shutdown_behavior = "terminate"
   tags                                 = merge({ Name = "${var.name}-${each.key}" }, local.cluster_tag)
+  # Here and not in the disk's block, whose tags come with a request of their own, after the instance. default_tags do
+  # not reach it.
+  volume_tags = merge(var.tags, { Name = "${var.name}-${each.key}" })
+
+  dynamic "network_interface" {
+    for_each = each.value.own ? [] : [aws_network_interface.endpoint.id]
+    content {
+      device_index         = 0
+      network_interface_id = network_interface.value
+    }
+  }
 
   root_block_device {
     volume_type = "gp3"
     volume_size = var.disk_gib
     encrypted   = true
-    tags        = merge(var.tags, { Name = "${var.name}-${each.key}" }) # default_tags do not reach it
   }
 
   # Who reads the metadata has the cluster's keys: a token for each request, and none through a pod's network.

@@ -35,19 +35,19 @@ variable "allowed_cidrs" {
 }
 
 variable "instance_profile" {
-  description = "An instance profile that is there, for all nodes. Empty: a role and a profile are made for each kind of node."
+  description = "An instance profile that is there, for all nodes. Empty: none, but for the control plane if cloud_provider is external."
   type        = string
   default     = ""
 }
 
 variable "permissions_boundary" {
-  description = "ARN of the permissions boundary of the roles that are made; null: none."
+  description = "ARN of the permissions boundary of the role that is made; null: none."
   type        = string
   default     = null
 }
 
 variable "cloud_provider" {
-  description = "external: a cloud controller manager will be installed, and nodes wait for it. Empty: none will."
+  description = "external: nodes wait for a cloud controller manager. Not supported on AWS yet, see README.md. Empty: they do not."
   type        = string
   default     = ""
 }

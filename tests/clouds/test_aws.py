@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from clouds.aws import api, crosscloud_clouds, owned, quota
 from clouds.aws.api import ApiError, Credentials, sign
+from pytest_crosscloud import paths
 from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.redact import redact
 from tests import bucket
@@ -33,16 +35,24 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(f"AWS_{name}", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))  # no program of AWS' own
+    api._exported.cache_clear()
     monkeypatch.setattr(api, "BACKOFF", (0.01, 0.01))
     monkeypatch.setattr(owned, "INTERVAL", 0.1)
     return tmp_path
 
 
 def test_without_an_account_preflight_says_what_to_set() -> None:
-    key, secret, region = CLOUD.preflight()
+    key, secret, others, region = CLOUD.preflight()
     assert key.startswith("AWS_ACCESS_KEY_ID is not set: ")
     assert secret.startswith("AWS_SECRET_ACCESS_KEY is not set: ")
-    assert "AWS_PROFILE" in key
+    for accepted in (
+        "AWS_PROFILE",
+        "[default] of ~/.aws",
+        "aws configure export-credentials",
+        "the role of an instance or a pod",
+    ):
+        assert accepted in others
     assert region.startswith("AWS_REGION is not set: ")
     assert CLOUD.runs() == [], "crosscloud clean asks whoever has an account and whoever has none"
 
@@ -60,6 +70,76 @@ def test_a_profile_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     (line,) = CLOUD.preflight()
     assert "AWS_PROFILE=nobody: there is no such profile" in line
+
+
+def program(directory: Path, text: str) -> None:
+    """AWS' own program, for a test."""
+    (directory / "bin").mkdir()
+    (directory / "bin" / "aws").write_text(f"#!/bin/sh\n{text}\n")
+    (directory / "bin" / "aws").chmod(0o755)
+
+
+ROLE = '{"Version": 1, "AccessKeyId": "ASIA", "SecretAccessKey": "of-the-role", "SessionToken": "its-token"}'
+
+
+def test_the_default_profile_will_do(environment: Path) -> None:
+    (environment / "config").write_text("[default]\nregion = eu-west-1\n")
+    (environment / "credentials").write_text("[default]\naws_access_key_id = A\naws_secret_access_key = of-default\n")
+    assert api.credentials() == Credentials("A", "of-default")
+    assert api.region() == "eu-west-1"
+    assert CLOUD.unset() == []
+
+
+def test_a_role_will_do_where_awss_own_program_is(environment: Path) -> None:
+    program(environment, f"""[ "$*" = "configure export-credentials --format process" ] && echo '{ROLE}'""")
+    assert api.credentials() == Credentials("ASIA", "of-the-role", "its-token")
+    assert CLOUD.unset() == []
+    assert redact("it says of-the-role and its-token") == "it says [redacted] and [redacted]"
+
+
+def test_half_a_key_is_not_made_up_for(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(environment, f"echo '{ROLE}'")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
+    assert api.credentials() is None
+    assert [credential.name for credential in CLOUD.unset()] == ["AWS_SECRET_ACCESS_KEY"]
+
+
+def test_awss_own_program_that_finds_nothing_is_no_error(environment: Path) -> None:
+    program(environment, "exit 253")
+    assert api.credentials() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("exec /bin/sleep 30", "AWS_PROFILE=ci: no answer within 0 s"),
+        ("echo the sso session is over >&2; exit 255", "AWS_PROFILE=ci: the sso session is over"),
+        ("echo '{}'", "AWS_PROFILE=ci: what the AWS CLI answers is no access key"),
+    ],
+)
+def test_awss_own_program_that_fails_for_a_profile_is_named(
+    environment: Path, monkeypatch: pytest.MonkeyPatch, text: str, problem: str
+) -> None:
+    program(environment, text)
+    (environment / "config").write_text("[profile ci]\nsso_session = s\n")
+    monkeypatch.setenv("AWS_PROFILE", "ci")
+    if "sleep" in text:
+        monkeypatch.setattr(api, "_EXPORT", 0.2)
+    (line,) = CLOUD.preflight()
+    assert problem in line
+    assert "aws sso login --profile ci" in line
+
+
+def test_nothing_that_is_there_can_be_given_a_tag() -> None:
+    """The policy's other conditions ask for one."""
+    readme = (paths.data("terraform", "aws") / "README.md").read_text()
+    policy = json.loads(readme.split("```json")[1].split("```")[0])
+    allowed = {statement["Sid"]: statement for statement in policy["Statement"]}
+    taggers = [sid for sid, statement in allowed.items() if "ec2:CreateTags" in statement["Action"]]
+    assert taggers == ["TagWhatIsMade"]
+    makers = {action.removeprefix("ec2:") for action in allowed["Make"]["Action"]}
+    created = set(allowed["TagWhatIsMade"]["Condition"]["StringEquals"]["ec2:CreateAction"])
+    assert created == makers - {"AssociateAddress", "DisassociateAddress"}
 
 
 def test_a_signature_is_as_aws_documents_it() -> None:

@@ -159,14 +159,14 @@ def test_the_buckets_address_is_the_environments_affair(monkeypatch: pytest.Monk
         "bucket": "states",
         "key": "xc-1.tfstate",
         "use_lockfile": True,
-        "region": "us-east-1",
         "encrypt": True,
-    }
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    }, "a profile may say the region"
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://minio.example")
+    assert backend.settings("s3://states", "xc-1")["region"] == "us-east-1"
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
     found = backend.settings("s3://states/ci/", "xc-1")
     assert found["key"] == "ci/xc-1.tfstate"
-    assert found["use_path_style"] is True
+    assert found["use_path_style"] is found["skip_s3_checksum"] is True
     assert "region" not in found
     assert "minio" not in json.dumps(found)
 

@@ -232,6 +232,37 @@ def test_programs_are_fetched_from_a_directory_and_checked(user_data: dict[str, 
     assert install() != 0
 
 
+def test_a_download_that_stalls_is_begun_anew(user_data: dict[str, str], tmp_path: Path) -> None:
+    script = files(user_data["worker-1"])["/etc/crosscloud/node.sh"]["content"]
+    function = script[script.index("download() {") : script.index("# fetch URL")]
+    assert "--speed-time 30" in function
+    ended, asked = threading.Event(), []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "8")
+            self.end_headers()
+            self.wfile.write(b"half")
+            asked.append(self.path)
+            if len(asked) == 1:  # as over a connection whose other end has another address now
+                ended.wait(60)
+            else:
+                self.wfile.write(b"half")
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/kubelet"
+        program = function.replace("--speed-time 30", "--speed-time 1") + f"\ndownload {url} {tmp_path}/kubelet"
+        try:
+            done = subprocess.run(["bash", "-c", program], timeout=20)
+        finally:
+            ended.set()
+            server.shutdown()
+    assert done.returncode == 0
+    assert (tmp_path / "kubelet").read_bytes() == b"halfhalf"
+
+
 @contextmanager
 def served(directory: Path) -> Iterator[str]:
     """The directory over HTTP."""

@@ -41,8 +41,8 @@ _IMAGES = [
     for arch, architecture in (("amd64", "x86_64"), ("arm64", "arm64"))
 ]
 
-#: What can be there, how it is listed, and where its name is in the answer. Not network interfaces: moto keeps those of
-#: instances that have ended.
+#: What can be there, how it is listed, and where its name is in the answer. Of network interfaces only those with a
+#: tag: moto keeps the others, of instances that have ended.
 _KINDS = (
     ("ec2", "DescribeAddresses", ".//addressesSet/item/allocationId"),
     ("ec2", "DescribeInternetGateways", ".//internetGatewaySet/item/internetGatewayId"),
@@ -54,6 +54,9 @@ _KINDS = (
     ("iam", "ListRoles", ".//Roles/member/RoleName"),
     ("iam", "ListInstanceProfiles", ".//InstanceProfiles/member/InstanceProfileName"),
 )
+
+#: AWS detaches all interfaces of an instance that ends; moto never does, and refuses to.
+_STANDING = {"DetachNetworkInterface": (400, "InvalidAttachmentID.NotFound")}
 
 _LIVING = {"instance-state-name": ["pending", "running"]}
 
@@ -103,15 +106,19 @@ class Moto:
         for service, action, path in _KINDS:
             for page in self.api().pages(service, action):
                 found |= {element.text or "" for element in page.iterfind(path)}
+        for page in self.api().pages("ec2", "DescribeNetworkInterfaces", **filters({"tag-key": ["crosscloud-run"]})):
+            found |= {element.text or "" for element in page.iterfind(".//networkInterfaceSet/item/networkInterfaceId")}
         return found
 
 
 @contextmanager
 def moto(directory: Path, answer: Answer = lambda action, values: None, faults: Faults | None = None) -> Iterator[Moto]:
     """moto's server with Debian's images, behind a front; ``directory``: for its log."""
+    failing = faults or Faults()
+    failing.standing = _STANDING
     images = directory / "images.json"
     images.write_text(json.dumps(_IMAGES))
-    with bucket.server(directory, {"MOTO_AMIS_PATH": str(images)}) as url, fronted(url, answer, faults) as front:
+    with bucket.server(directory, {"MOTO_AMIS_PATH": str(images)}) as url, fronted(url, answer, failing) as front:
         yield Moto(front)
 
 

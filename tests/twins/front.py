@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import http.server
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
@@ -28,13 +28,15 @@ class Faults:
     next: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     #: By action: status and code of all answers.
     always: dict[str, tuple[int, str]] = field(default_factory=dict)
+    #: The same, for as long as there is the emulator: what it would answer otherwise than the cloud.
+    standing: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)  #: actions, in the order in which they came
 
     def of(self, action: str) -> tuple[int, str] | None:
         self.seen.append(action)
         if self.next.get(action):
             return self.next[action].pop(0)
-        return self.always.get(action)
+        return self.always.get(action) or self.standing.get(action)
 
 
 @contextmanager

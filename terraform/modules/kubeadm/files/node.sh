@@ -39,7 +39,9 @@ install_packages() {
 }
 
 download() {
-  curl --fail --silent --show-error --location --retry 5 --retry-connrefused --output "$2" "$1"
+  # One that stalls is begun anew: what answers nothing for half a minute never will.
+  curl --fail --silent --show-error --location --retry 5 --retry-connrefused --speed-limit 1024 --speed-time 30 \
+    --output "$2" "$1"
 }
 
 # fetch URL SHA256 TARGET: a file of this machine is linked, anything else downloaded and checked.
