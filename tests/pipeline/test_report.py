@@ -79,6 +79,11 @@ def test_of_a_killed_run_without_plugins_or_files(rootdir: Rootdir, capsys: pyte
     store.close()
 
 
+def e2e_status(rootdir: Rootdir) -> str:
+    status: str = document(rootdir.out)["cells"][0]["stages"]["e2e"]["status"]
+    return status
+
+
 def test_of_a_run_that_goes_on_and_of_one_whose_place_another_took(
     rootdir: Rootdir, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,13 +99,16 @@ def test_of_a_run_that_goes_on_and_of_one_whose_place_another_took(
 
     rootdir.make("e2e demo-stable-here", "hang")
     with subprocess.Popen([sys.executable, "-m", "pytest", "--registry=registry.test", *select]) as second:
-        eventually(lambda: rootdir.ledger("hang"), "e2e")
-        assert cli.main(["report"]) == 0
-        assert document(rootdir.out)["run"]["status"] == "running"
-        assert document(rootdir.out)["cells"][0]["stages"]["e2e"]["status"] == "running"
-        assert cli.main(["report", first]) == 4
-        assert "another run reports into" in capsys.readouterr().err
-        os.kill(second.pid, signal.SIGINT)
+        try:
+            eventually(lambda: rootdir.ledger("hang"), "e2e")
+            assert cli.main(["report"]) == 0
+            assert document(rootdir.out)["run"]["status"] == "running"
+            # The run itself writes what it knew a moment ago, too.
+            eventually(lambda: e2e_status(rootdir) == "running", "the results of now")
+            assert cli.main(["report", first]) == 4
+            assert "another run reports into" in capsys.readouterr().err
+        finally:
+            os.kill(second.pid, signal.SIGINT)
     assert cli.main(["report", first]) == 4
     assert "has the reports of run" in capsys.readouterr().err
     assert cli.main(["report", first, "--out", "elsewhere"]) == 0
