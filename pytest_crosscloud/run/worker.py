@@ -112,14 +112,18 @@ class WorkerPlugin:
         if isinstance(nextitem, Idle):
             # The test that will really come next may share its fixtures: they stay until idle knows it.
             nextitem.parent = item.parent
-        self._turn.enter(is_test=not isinstance(item, Idle))
         if not isinstance(item, Idle):
+            self._turn.enter(is_test=True)
             return None
         setup = item.session._setupstate
         call = pytest.CallInfo.from_call(lambda: setup.teardown_exact(nextitem), "teardown", reraise=KeyboardInterrupt)
         if call.excinfo:
             item.ihook.pytest_runtest_logreport(report=pytest.TestReport.from_item_and_call(item, call))
         return True
+
+    def pytest_runtest_logfinish(self) -> None:
+        # Not when idle begins: before that, pytest-xdist waits until it knows what comes after idle.
+        self._turn.enter(is_test=False)
 
 
 class _Turn:
