@@ -39,6 +39,7 @@ from filelock import FileLock, Timeout
 from .. import paths
 from ..model import Cell, ErrorClass, Ref, StageName, StageResult, Status
 from ..redact import redact
+from ..run.processes import RUN_VARIABLE
 from ..run.summary import RunSummary
 from . import files, results
 from .rows import FLAKY, short_version
@@ -91,6 +92,8 @@ def generate(out: Path, tool: Path | None) -> str:
     """
     if tool is None:
         return "no Allure report: the Allure CLI is not there; crosscloud setup installs it"
+    # Without the run's mark: by that the reaper, which is at work meanwhile, ends all that the run has left running.
+    environment = {name: value for name, value in os.environ.items() if name != RUN_VARIABLE}
     try:
         # The history file is read, extended and written: two runs at once would lose one another's.
         with FileLock(out / ".allure.lock", timeout=DEADLINE), (out / "allure.log").open("wb") as log:
@@ -100,7 +103,7 @@ def generate(out: Path, tool: Path | None) -> str:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "NO_COLOR": "1"},
+                env={**environment, "NO_COLOR": "1"},
                 start_new_session=True,
             )
             try:

@@ -14,6 +14,7 @@ import pytest
 from pytest_crosscloud.model import ErrorClass, Failure, StageResult, Status
 from pytest_crosscloud.paths import cache
 from pytest_crosscloud.report import allure
+from pytest_crosscloud.run.processes import RUN_VARIABLE
 from pytest_crosscloud.run.summary import RunSummary
 
 from .sample import finished, one_cell, sample, write_files
@@ -209,3 +210,11 @@ def test_an_infrastructure_failure_says_so(tmp_path: Path) -> None:
         "message": "deploy coredns-stable-local: first line",
         "trace": "second line\nremedy: do this",
     }
+
+
+def test_the_reaper_of_the_run_leaves_the_cli_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends what carries the run's mark, beside the reports."""
+    monkeypatch.setenv(RUN_VARIABLE, "0123abcd")
+    made = 'mkdir allure && echo "${' + RUN_VARIABLE + ':-unmarked}" >allure/index.html'
+    assert allure.generate(tmp_path, tool(tmp_path, made)) == ""
+    assert (tmp_path / "allure" / "index.html").read_text() == "unmarked\n"
