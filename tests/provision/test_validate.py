@@ -39,7 +39,6 @@ def test_every_module_has_a_test_of_its_own(module: Path) -> None:
     assert all(f'mock_provider "{provider}"' in text for provider in requirements(module))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("module", roots(), ids=lambda path: path.name)
 def test_the_real_providers_plan_it(module: Path, tmp_path: Path) -> None:
     program = tool("terraform")
