@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_crosscloud import hookimpl
+from pytest_crosscloud.declared import describe
 from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.model import Credential
 from pytest_crosscloud.provision.remote import RemoteCloud
@@ -36,7 +37,7 @@ class AwsCloud(RemoteCloud):
         try:
             found = api.credentials()
         except CrosscloudError as error:
-            return [_line(error)]
+            return [describe(error)]
         if found is None:
             lacking = [f"{credential.name} is not set: {credential.help}" for credential in super().unset()]
             lacking.append(f"instead of a key: {_OTHERS}")
@@ -46,7 +47,7 @@ class AwsCloud(RemoteCloud):
             try:
                 self._api().query("sts", "GetCallerIdentity")
             except CrosscloudError as error:
-                lacking.append(_line(error))
+                lacking.append(describe(error))
         return lacking
 
     def unset(self) -> list[Credential]:
@@ -113,10 +114,6 @@ class AwsCloud(RemoteCloud):
         if not where:
             raise CrosscloudError("AWS: no region is known", remedy="set AWS_REGION")
         return api.Api(where, found)
-
-
-def _line(error: CrosscloudError) -> str:
-    return ": ".join(filter(None, (error.message, error.remedy)))
 
 
 @hookimpl
