@@ -225,8 +225,8 @@ def _wait(processes: Iterable[Process], seconds: float) -> None:
 # -- /proc ------------------------------------------------------------------------------------------------------
 
 
-#: Looks at an environment that seems to be empty, a millisecond apart: an execve(2) takes less.
-_LOOKS = 10
+#: Seconds for an execve(2), which reads the program from the disk: a registry's first one took longer than 10 ms.
+_EXECVE = 5.0
 
 #: The kernel's own processes are children of this one, and have no environment.
 _KTHREADD = 2
@@ -239,6 +239,7 @@ class _Stat:
     parent: int
     group: int
     start: int
+    has_environment: bool  #: False: the kernel's own, or one that is executing another program just now
 
 
 def _stat(pid: int) -> _Stat | None:
@@ -249,7 +250,8 @@ def _stat(pid: int) -> _Stat | None:
     # The name stands in parentheses and may itself contain anything, also parentheses and spaces.
     head, _, tail = text.rpartition(")")
     fields = tail.split()
-    return _Stat(head.partition("(")[2], fields[0], int(fields[1]), int(fields[2]), int(fields[19]))
+    # proc(5): state is field 3, and the last one here env_end, field 51.
+    return _Stat(head.partition("(")[2], fields[0], int(fields[1]), int(fields[2]), int(fields[19]), fields[48] != "0")
 
 
 def _name(pid: int) -> str:
@@ -273,14 +275,16 @@ def _pids() -> Iterator[int]:
 
 def _environ(pid: int) -> list[bytes]:
     """A process's environment. While it executes another program, the kernel shows none for a moment: look again."""
+    limit = time.monotonic() + _EXECVE
     try:
-        for _ in range(_LOOKS):
-            if content := Path(f"/proc/{pid}/environ").read_bytes():
-                return content.split(b"\0")
+        while not (content := Path(f"/proc/{pid}/environ").read_bytes()):
             stat = _stat(pid)
             if stat is None or stat.state == "Z" or stat.parent == _KTHREADD or pid == _KTHREADD:
                 return []
+            if stat.has_environment or time.monotonic() > limit:
+                # It is empty indeed; or execve(2) ended between the two looks.
+                return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
             time.sleep(0.001)
     except OSError:
-        pass
-    return []
+        return []
+    return content.split(b"\0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -177,3 +178,35 @@ def test_terraform_is_asked_once_also_by_the_next_who_comes_to_end_it(start: Sta
 
     assert processes.end_all(find) == []
     assert (tmp_path / "asked").read_text().splitlines() == ["asked"]
+
+
+def test_a_process_is_found_while_it_executes_another_program(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel shows no environment then; a program that comes from a slow disk takes its time."""
+    child, looks = start(), 0
+    read = Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        nonlocal looks
+        if path != Path(f"/proc/{child.pid}/environ"):
+            return read(path)
+        looks += 1
+        return read(path) if looks > 50 else b""
+
+    stat = processes._stat
+
+    def is_executing(pid: int) -> processes._Stat | None:
+        seen = stat(pid)
+        return dataclasses.replace(seen, has_environment=False) if seen and pid == child.pid and looks <= 50 else seen
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(processes, "_stat", is_executing)
+    assert found() == {child.pid}
+
+
+def test_a_process_without_any_environment_holds_nobody_up() -> None:
+    child = subprocess.Popen(["sleep", "600"], env={})
+    try:
+        eventually(lambda: processes._environ(child.pid) == [b""], "the empty environment")
+    finally:
+        child.kill()
+        child.wait()
