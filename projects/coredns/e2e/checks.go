@@ -16,11 +16,6 @@ const counted = 20
 // How long the metrics may take to show them.
 const countingTime = 3 * time.Second
 
-type check struct {
-	name string
-	run  func() (string, error) // what was seen, or what is wrong
-}
-
 // checks are made one after the other, each of them strict.
 func (t target) checks() []check {
 	kubernetes := t.serviceName("kubernetes", "default")
@@ -43,23 +38,18 @@ func (t target) checks() []check {
 	return checks
 }
 
-// firstAnswer waits until CoreDNS knows the cluster: before that its answers mean nothing.
-func (t target) firstAnswer(patience time.Duration) (string, error) {
+// answers waits until CoreDNS knows the cluster: before that its answers mean nothing.
+func (t target) answers(patience time.Duration) check {
 	name := t.serviceName("kubernetes", "default")
-	started := time.Now()
-	for {
-		answer, err := t.ask("udp", name, family(t.kubernetes))
-		if err == nil && answer.Rcode == dns.RcodeSuccess && len(answer.Answer) > 0 {
-			return fmt.Sprintf("after %.1f s", time.Since(started).Seconds()), nil
-		}
-		if err == nil {
-			err = fmt.Errorf("%s for %s, with %d records", dns.RcodeToString[answer.Rcode], name, len(answer.Answer))
-		}
-		if time.Since(started) > patience {
-			return "", fmt.Errorf("no answer within %.0f s: %w", patience.Seconds(), err)
-		}
-		time.Sleep(250 * time.Millisecond)
-	}
+	return check{"answers at all", func() (string, error) {
+		return eventually(patience, func() (string, error) {
+			answer, err := t.ask("udp", name, family(t.kubernetes))
+			if err == nil && (answer.Rcode != dns.RcodeSuccess || len(answer.Answer) == 0) {
+				err = fmt.Errorf("%s for %s, with %d records", dns.RcodeToString[answer.Rcode], name, len(answer.Answer))
+			}
+			return name, err
+		})
+	}}
 }
 
 // addressOf wants exactly one record for the name, with that address.

@@ -115,7 +115,8 @@ func start(t *testing.T, fault string) target {
 }
 
 func TestAServerThatAnswersPasses(t *testing.T) {
-	report := run(start(t, ""), time.Second)
+	target := start(t, "")
+	report := run("coredns", target.answers(time.Second), target.checks()...)
 	if report.failed() != 0 || len(report.cases) != 10 {
 		t.Errorf("%d of %d checks failed", report.failed(), len(report.cases))
 	}
@@ -138,7 +139,8 @@ func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
 			failed := map[string]bool{}
-			for _, result := range run(start(t, fault), time.Second).cases {
+			target := start(t, fault)
+			for _, result := range run("coredns", target.answers(time.Second), target.checks()...).cases {
 				failed[result.Name] = result.Failure != nil
 			}
 			if !failed[check] {
@@ -151,15 +153,15 @@ func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
 func TestAServerThatIsNotThereFailsOneCheck(t *testing.T) {
 	target := start(t, "")
 	target.dns = "127.0.0.1:1"
-	if report := run(target, 0); len(report.cases) != 1 || report.failed() != 1 {
+	if report := run("coredns", target.answers(0), target.checks()...); len(report.cases) != 1 || report.failed() != 1 {
 		t.Errorf("%d of %d checks failed", report.failed(), len(report.cases))
 	}
 }
 
 func TestTheReportIsJUnit(t *testing.T) {
-	report := &report{}
-	report.check("good", func() (string, error) { return "seen", nil })
-	report.check("bad", func() (string, error) { return "", fmt.Errorf("a < b") })
+	report := &report{suite: "coredns"}
+	report.make(check{"good", func() (string, error) { return "seen", nil }})
+	report.make(check{"bad", func() (string, error) { return "", fmt.Errorf("a < b") }})
 	path := filepath.Join(t.TempDir(), "junit.xml")
 	if err := report.write(path); err != nil {
 		t.Fatal(err)
@@ -174,11 +176,13 @@ func TestTheReportIsJUnit(t *testing.T) {
 
 func TestTheEnvironmentSaysWhereTheServiceIs(t *testing.T) {
 	environment := map[string]string{
-		"CROSSCLOUD_RELEASE":           "coredns-v1-14-7",
-		"CROSSCLOUD_NAMESPACE":         "cell",
-		"COREDNS_V1_14_7_SERVICE_HOST": "10.96.3.4",
-		"KUBERNETES_SERVICE_HOST":      "10.96.0.1",
-		"HOSTS_RECORDS":                "a.test=192.0.2.1,b.test=192.0.2.2",
+		"CROSSCLOUD_RELEASE":                   "coredns-v1-14-7",
+		"CROSSCLOUD_NAMESPACE":                 "cell",
+		"COREDNS_V1_14_7_SERVICE_HOST":         "10.96.3.4",
+		"COREDNS_V1_14_7_SERVICE_PORT_DNS":     "53",
+		"COREDNS_V1_14_7_SERVICE_PORT_METRICS": "9153",
+		"KUBERNETES_SERVICE_HOST":              "10.96.0.1",
+		"HOSTS_RECORDS":                        "a.test=192.0.2.1,b.test=192.0.2.2",
 	}
 	found, err := fromEnvironment(func(name string) string { return environment[name] })
 	if err != nil || found.dns != "10.96.3.4:53" || found.metrics != "10.96.3.4:9153" || len(found.hosts) != 2 {

@@ -2,26 +2,20 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // requests is the sum of coredns_dns_requests_total over all its labels.
 func (t target) requests() (float64, error) {
-	client := http.Client{Timeout: 5 * time.Second}
-	response, err := client.Get("http://" + t.metrics + "/metrics")
+	text, err := get("http://" + t.metrics + "/metrics")
 	if err != nil {
 		return 0, err
 	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("metrics: %s", response.Status)
-	}
-	return sum(response.Body, "coredns_dns_requests_total")
+	return sum(bytes.NewReader(text), "coredns_dns_requests_total")
 }
 
 // sum adds up the samples of a metric in the Prometheus text format.
