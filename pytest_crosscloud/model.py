@@ -66,6 +66,13 @@ class Ref(Json):
     commit: str = ""  #: full sha, where it is known
     url: str = ""  #: page of the commit or tag
     note: str = ""  #: what a reader must know, e.g. "git unreachable: newest tag that the module proxy serves"
+    #: of a project of several parts (``build.parts``): the other parts' versions, by name
+    parts: Mapping[str, Ref] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        parts = data.get("parts", {})  # bundles are older than it
+        return cls(**{**data, "parts": {name: cls.from_json(part) for name, part in parts.items()}})
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +13,8 @@ import yaml
 
 from ..build.go import GoProgram
 from ..build.names import pin_name
+from ..build.parts import Parts
+from ..build.upstream import UpstreamBuild
 from ..declared import faults
 from ..deploy import helm
 from ..model import Artifacts, Pin, Project, Ref
@@ -35,7 +38,7 @@ class ProjectContract:
 
     project: ClassVar[Project]
 
-    #: The pins' names, if its Build makes more images than one: ``("API", "WEB")``.
+    #: The pins' names, if its build strategy is one of your own that makes more images than one: ``("API", "WEB")``.
     pins: ClassVar[tuple[str, ...]] = ()
 
     def test_declaration(self) -> None:
@@ -61,7 +64,7 @@ class ProjectContract:
         chart = helm.find_chart(self.project.chart, pytestconfig.rootpath)
         if "://" in chart:
             pytest.skip(f"{chart} is elsewhere")
-        names = self.pins or (pin_name(self.project),)
+        names = self.pins or _pins(self.project)
         pins = tuple(Pin(name, f"registry.test/{name.lower()}", "v1.2.3", _DIGEST) for name in names)
         artifacts = Artifacts(self.project.name, REF, "amd64", pins)
         values = tmp_path / "values.json"
@@ -73,6 +76,16 @@ class ProjectContract:
         wanted = {pin.reference for pin in pins}
         used = {image for found in objects for image in _images(found)}
         assert wanted <= {_without_tag(image) for image in used}, f"the chart's images are {', '.join(sorted(used))}"
+
+
+def _pins(project: Project) -> tuple[str, ...]:
+    """The names of the pins that a bundled strategy makes."""
+    match project.build:
+        case Parts(parts=parts):
+            return tuple(pin_name(replace(project, name=name)) for name in parts)
+        case UpstreamBuild(images=images):
+            return tuple(images)
+    return (pin_name(project),)
 
 
 def _images(node: object) -> list[str]:

@@ -10,29 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from clouds.local import LocalCloud
 from projects import coredns
-from pytest_crosscloud.build import registry
 from pytest_crosscloud.build.go import GoProgram
-from pytest_crosscloud.deploy import e2e, evidence, helm
+from pytest_crosscloud.deploy import evidence, helm
 from pytest_crosscloud.errors import DeadlineExceeded, StageError
 from pytest_crosscloud.kube import Api, ApiError
 from pytest_crosscloud.model import (
     E2E,
     Artifacts,
-    BuildRequest,
     Cluster,
-    DeployRequest,
-    E2ERequest,
     E2EResult,
     ErrorClass,
     Pin,
     Project,
-    ProvisionRequest,
-    Ref,
     Release,
 )
-from pytest_crosscloud.stage import StageContext
+from tests.e2e.site import Site, open_site
 
 pytestmark = pytest.mark.root
 
@@ -42,95 +35,67 @@ BUNDLED = coredns.crosscloud_projects()[0]
 
 
 @dataclasses.dataclass(frozen=True)
-class Site:
-    """The cluster and the registry that the tests of this file share, with the images that they run."""
+class Place:
+    """The site that the tests of this file share, with the images that they run."""
 
-    cluster: Cluster
-    registry: str
+    site: Site
     coredns: Artifacts
     player: Pin
-    directory: Path
 
-    def stage(self, name: str, seconds: float = 120) -> StageContext:
-        return StageContext(name, RUN, self.directory / name.replace(" ", "-"), time.monotonic() + seconds)
+    @property
+    def cluster(self) -> Cluster:
+        return self.site.cluster
+
+    @property
+    def directory(self) -> Path:
+        return self.site.directory
 
     def deploy(
         self, namespace: str, project: Project = BUNDLED, *, pin: Pin | None = None, seconds: float = 120
     ) -> Release:
         artifacts = dataclasses.replace(self.coredns, pins=(pin,)) if pin else self.coredns
-        stage = self.stage(f"deploy {namespace}", seconds)
-        return helm.deploy(DeployRequest(project, artifacts, self.cluster, namespace, "dns", stage))
+        return self.site.deploy(namespace, project, artifacts, release="dns", seconds=seconds)
 
     def run(self, release: Release, project: Project = BUNDLED, *, pin: Pin | None = None, name: str = "") -> E2EResult:
         artifacts = dataclasses.replace(self.coredns, e2e=pin) if pin else self.coredns
-        stage = self.stage(f"e2e {name or release.namespace}")
-        return e2e.run(E2ERequest(project, artifacts, self.cluster, release, self.registry, stage))
+        return self.site.e2e(release, project, artifacts, name=name)
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    directory = tmp_path_factory.mktemp("deploy")
-    stage = StageContext("provision local", RUN, directory / "provision", time.monotonic() + 1800)
-    spec: dict[str, object] = {}
-    cloud = LocalCloud(name="local")
-    try:
-        host = registry.start(RUN, directory, spec.update).host
-        request = ProvisionRequest(
-            cloud=cloud,
-            name=f"xc-{RUN}",
-            kubernetes=Ref("stable", "v1.36.3"),
-            arch="amd64",
-            workers=0,
-            variables={},
-            directory=directory / "cluster",
-            tags={"crosscloud-run": RUN},
-            registries=(host,),
-            stage=stage,
-        )
-        request.directory.mkdir(mode=0o700)
-        ref = BUNDLED.build.resolve(BUNDLED, "stable")
-        artifacts = BUNDLED.build.build(BuildRequest(BUNDLED, ref, "amd64", host, stage))
-        checks = BUNDLED.e2e
-        assert checks and isinstance(checks.build, GoProgram)
-        checker, _ = checks.build.publish(stage, host, "amd64", "E2E")
-        player, _ = PLAYER.publish(stage, host, "amd64", "PLAYER")
-        try:
-            cluster = cloud.provision(request)
-            yield Site(cluster, host, dataclasses.replace(artifacts, e2e=checker), player, directory)
-        finally:
-            cloud.destroy(request)
-    finally:
-        registry.release(spec)
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with open_site(RUN, tmp_path_factory.mktemp("deploy")) as site:
+        player, _ = PLAYER.publish(site.stage("build player", 600), site.registry, "amd64", "PLAYER")
+        yield Place(site, site.build(BUNDLED), player)
 
 
 @pytest.fixture(scope="module")
-def release(site: Site) -> Release:
+def release(place: Place) -> Release:
     """CoreDNS as it should be: what the e2e containers of the tests run beside."""
-    return site.deploy("green")
+    return place.deploy("green")
 
 
 @pytest.fixture
-def play(site: Site, release: Release) -> Callable[..., E2EResult]:
+def play(place: Place, release: Release) -> Callable[..., E2EResult]:
     """Run the player beside the release."""
 
     def play_(what: str, timeout: float = 60) -> E2EResult:
         project = dataclasses.replace(BUNDLED, e2e=E2E(build=PLAYER, env={"PLAY": what}, timeout=timeout))
-        return site.run(release, project, pin=site.player, name=what)
+        return place.run(release, project, pin=place.player, name=what)
 
     return play_
 
 
-def test_coredns_is_installed_with_its_pin_and_passes_its_checks(site: Site, release: Release) -> None:
-    result = site.run(release)
+def test_coredns_is_installed_with_its_pin_and_passes_its_checks(place: Place, release: Release) -> None:
+    result = place.run(release)
 
     assert result.exit_code == 0, Path(result.log).read_text()
     assert result.counts
     assert (result.counts.failed, result.counts.passed > 5) == (0, True)
-    (pod,) = Api(site.cluster.kubeconfig).get(
+    (pod,) = Api(place.cluster.kubeconfig).get(
         "/api/v1/namespaces/green/pods", labelSelector="app.kubernetes.io/name=coredns"
     )["items"]
-    assert pod["spec"]["containers"][0]["image"] == site.coredns.pins[0].reference
-    namespace = Api(site.cluster.kubeconfig).get("/api/v1/namespaces/green")
+    assert pod["spec"]["containers"][0]["image"] == place.coredns.pins[0].reference
+    namespace = Api(place.cluster.kubeconfig).get("/api/v1/namespaces/green")
     assert namespace["metadata"]["labels"]["crosscloud-run"] == RUN
 
 
@@ -157,16 +122,16 @@ def test_the_exit_code_decides_without_a_junit_file(play: Callable[..., E2EResul
     assert (result.exit_code, result.counts) == (code, None)
 
 
-def test_a_container_that_hangs_is_ended_and_its_log_kept(site: Site, play: Callable[..., E2EResult]) -> None:
+def test_a_container_that_hangs_is_ended_and_its_log_kept(place: Place, play: Callable[..., E2EResult]) -> None:
     with pytest.raises(DeadlineExceeded, match="did not end within 3 s") as raised:
         play("hang", timeout=3)
 
     assert raised.value.error_class == ErrorClass.PRODUCT
-    log = site.directory / "e2e-hang" / "e2e-container.log"
+    log = place.directory / "e2e-hang" / "e2e-container.log"
     assert log.read_text() == "waiting for something that never comes\n"
 
 
-def test_a_flood_fills_no_disk_and_loses_no_result(site: Site, play: Callable[..., E2EResult]) -> None:
+def test_a_flood_fills_no_disk_and_loses_no_result(place: Place, play: Callable[..., E2EResult]) -> None:
     result = play("flood")
 
     log = Path(result.log)
@@ -174,37 +139,37 @@ def test_a_flood_fills_no_disk_and_loses_no_result(site: Site, play: Callable[..
     assert "left out" in log.read_text()
     assert result.counts
     assert result.counts.failed == 1
-    assert "large.bin left out" in (site.directory / "e2e-flood" / "e2e.log").read_text()
+    assert "large.bin left out" in (place.directory / "e2e-flood" / "e2e.log").read_text()
 
 
-def test_an_image_that_is_not_there_fails_at_once(site: Site) -> None:
-    missing = dataclasses.replace(site.coredns.pins[0], digest="sha256:" + "0" * 64)
+def test_an_image_that_is_not_there_fails_at_once(place: Place) -> None:
+    missing = dataclasses.replace(place.coredns.pins[0], digest="sha256:" + "0" * 64)
     started = time.monotonic()
 
     with pytest.raises(StageError, match=f"image {missing.reference} cannot be pulled") as raised:
-        site.deploy("no-image", pin=missing, seconds=600)
+        place.deploy("no-image", pin=missing, seconds=600)
 
     assert raised.value.error_class == ErrorClass.INFRASTRUCTURE
     assert time.monotonic() - started < 300  # not Helm's whole time
 
 
-def test_an_e2e_image_that_is_not_there_is_not_the_products_fault(site: Site, release: Release) -> None:
-    missing = dataclasses.replace(site.player, digest="sha256:" + "0" * 64)
+def test_an_e2e_image_that_is_not_there_is_not_the_products_fault(place: Place, release: Release) -> None:
+    missing = dataclasses.replace(place.player, digest="sha256:" + "0" * 64)
 
     with pytest.raises(StageError, match="cannot be pulled") as raised:
-        site.run(release, pin=missing, name="no image")
+        place.run(release, pin=missing, name="no image")
 
     assert raised.value.error_class == ErrorClass.INFRASTRUCTURE
 
 
-def test_a_crash_loop_is_the_products_fault_and_leaves_evidence(site: Site) -> None:
+def test_a_crash_loop_is_the_products_fault_and_leaves_evidence(place: Place) -> None:
     with pytest.raises(StageError, match="CrashLoopBackOff") as raised:
-        site.deploy("crash", pin=site.player, seconds=600)
+        place.deploy("crash", pin=place.player, seconds=600)
 
     assert raised.value.error_class == ErrorClass.PRODUCT
     assert "player: nothing to play" in raised.value.message
-    target = site.directory / "evidence"
-    files = evidence.collect(site.cluster, "crash", "dns", target)
+    target = place.directory / "evidence"
+    files = evidence.collect(place.cluster, "crash", "dns", target)
     summary = files[0].read_text()
     assert files[0].name == "summary.txt"
     assert "CrashLoopBackOff" in summary
@@ -216,44 +181,44 @@ def test_a_crash_loop_is_the_products_fault_and_leaves_evidence(site: Site) -> N
     assert "[redacted]" in (target / "objects/secrets.yaml").read_text()
 
 
-def test_a_pod_that_never_becomes_ready_is_the_products_fault(site: Site) -> None:
+def test_a_pod_that_never_becomes_ready_is_the_products_fault(place: Place) -> None:
     # The probe asks for a Corefile's plugin that listens; a cluster domain that is none keeps it from starting.
-    chart = site.directory / "unready"
+    chart = place.directory / "unready"
     shutil.copytree(helm.find_chart("coredns", Path.cwd()), chart)
     template = chart / "templates/deployment.yaml"
     template.write_text(template.read_text().replace("path: /ready", "path: /never"))
 
     with pytest.raises(StageError, match="NotReady") as raised:
-        site.deploy("unready", dataclasses.replace(BUNDLED, chart=str(chart)), seconds=15)
+        place.deploy("unready", dataclasses.replace(BUNDLED, chart=str(chart)), seconds=15)
 
     assert raised.value.error_class == ErrorClass.PRODUCT
 
 
-def test_a_chart_that_does_not_render_says_where(site: Site) -> None:
-    chart = site.directory / "broken"
+def test_a_chart_that_does_not_render_says_where(place: Place) -> None:
+    chart = place.directory / "broken"
     shutil.copytree(helm.find_chart("coredns", Path.cwd()), chart)
     template = chart / "templates/service.yaml"
     template.write_text(template.read_text() + "{{ .Values.no.such.value }}\n")
 
     with pytest.raises(StageError, match=r"templates/service.yaml:\d+") as raised:
-        site.deploy("broken-chart", dataclasses.replace(BUNDLED, chart=str(chart)))
+        place.deploy("broken-chart", dataclasses.replace(BUNDLED, chart=str(chart)))
 
     assert raised.value.error_class == ErrorClass.CONFIGURATION
 
 
-def test_somebody_elses_namespace_is_not_touched(site: Site) -> None:
+def test_somebody_elses_namespace_is_not_touched(place: Place) -> None:
     with pytest.raises(StageError, match="did not make it"):
-        site.deploy("default")
+        place.deploy("default")
 
 
-def test_a_release_is_removed_with_its_objects_outside_of_the_namespace(site: Site) -> None:
-    site.deploy("passing")
-    api = Api(site.cluster.kubeconfig)
+def test_a_release_is_removed_with_its_objects_outside_of_the_namespace(place: Place) -> None:
+    place.deploy("passing")
+    api = Api(place.cluster.kubeconfig)
     assert api.get("/apis/rbac.authorization.k8s.io/v1/clusterroles/passing-dns")
-    stage = site.stage("remove passing")
+    stage = place.site.stage("remove passing")
 
-    helm.remove(site.cluster.kubeconfig, "passing", "dns", stage)
-    helm.remove(site.cluster.kubeconfig, "passing", "dns", stage)  # what is not there is removed
+    helm.remove(place.cluster.kubeconfig, "passing", "dns", stage)
+    helm.remove(place.cluster.kubeconfig, "passing", "dns", stage)  # what is not there is removed
 
     with pytest.raises(ApiError, match="not found"):
         api.get("/apis/rbac.authorization.k8s.io/v1/clusterroles/passing-dns")

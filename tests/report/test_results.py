@@ -45,7 +45,7 @@ def objects(name: str, schema: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """Every object of the schema: name and fields."""
     found = [(name, list(schema["properties"]))]
     return found + [
-        (name, list(inner["properties"])) for inner in schema["properties"].values() if inner.get("type") == "object"
+        (name, list(inner["properties"])) for inner in schema["properties"].values() if "properties" in inner
     ]
 
 
