@@ -69,6 +69,12 @@ class Ref(Json):
     #: of a project of several parts (``build.parts``): the other parts' versions, by name
     parts: Mapping[str, Ref] = field(default_factory=dict, hash=False)
 
+    @property
+    def remark(self) -> str:
+        """What stands beside the version: the versions of other parts, and the note."""
+        parts = ", ".join(f"{name} {part.version}" for name, part in self.parts.items())
+        return "; ".join(filter(None, (parts and f"with {parts}", self.note)))
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         parts = data.get("parts", {})  # bundles are older than it

@@ -157,7 +157,7 @@ def _build(config: Config, target: BuildTarget) -> Step:
         return Step(StageName.BUILD, target.id, FAIL, _said(error))
     except Exception as error:  # a plugin's mistake is a failure of its stage, here as in a run
         return Step(StageName.BUILD, target.id, FAIL, describe(error))
-    detail = f"{ref.version} ({ref.note})" if ref.note else ref.version
+    detail = f"{ref.version} ({ref.remark})" if ref.remark else ref.version
     return Step(StageName.BUILD, target.id, CACHED if there else BUILD, detail)
 
 

@@ -272,7 +272,7 @@ def _times(summary: RunSummary, stages: list[StageResult]) -> dict[str, int]:
 
 
 def _facts(ref: Ref) -> dict[str, str]:
-    return {"version": ref.version, "commit": ref.commit, "note": ref.note}
+    return {"version": ref.version, "commit": ref.commit, "note": ref.remark}
 
 
 def _remove_earlier(folder: Path) -> None:

@@ -95,6 +95,7 @@
   const version = (ref) => [
     link(web(ref.url), h("span", { class: "version" }, short(ref))),
     short(ref) !== ref.name ? ` (${ref.name})` : "",
+    ...Object.entries(ref.parts).map(([name, part]) => h("div", { class: "outcome" }, `with ${name} `, version(part))),
     ref.note ? h("div", { class: "outcome" }, ref.note) : "",
   ];
   const commit = (ref) => ref.commit && h("span", { class: "version" }, ref.commit);

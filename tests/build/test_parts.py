@@ -65,3 +65,9 @@ def test_a_part_that_changed_makes_it_another_build(tmp_path: Path) -> None:
 def test_versions_of_parts_are_recorded_with_the_run() -> None:
     ref = PARTS.resolve(PROJECT, "stable")
     assert Ref.from_json(ref.to_json()) == ref
+
+
+def test_a_person_is_told_the_parts_versions_and_what_is_to_be_known() -> None:
+    ref = replace(PARTS.resolve(PROJECT, "stable"), note="why")
+    assert ref.remark == "with agent v0.5; why"
+    assert (replace(ref, parts={}).remark, Ref("head", "v1").remark) == ("why", "")
