@@ -5,6 +5,7 @@ package main
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,8 +18,13 @@ const patience = 60 * time.Second
 // A check looks at one thing that the project promises.
 type check struct {
 	name string
-	run  func() (string, error) // what was seen, or what is wrong
+	run  func() (string, error) // what was seen, or what is wrong, or why there was nothing to look at
 }
+
+// skipped is the error of a check that could not be made here, and why: it is no fault of the project.
+type skipped string
+
+func (s skipped) Error() string { return string(s) }
 
 // verify makes the first check, and the others once it holds; then it writes the report and ends the program.
 //
@@ -46,7 +52,8 @@ func run(suite string, first check, others ...check) *report {
 			report.make(check)
 		}
 	}
-	fmt.Printf("%d checks: %d passed, %d failed\n", len(report.cases), len(report.cases)-report.failed(), report.failed())
+	failed, left := report.failed(), report.skipped()
+	fmt.Printf("%d checks: %d passed, %d failed, %d skipped\n", len(report.cases), len(report.cases)-failed-left, failed, left)
 	return report
 }
 
@@ -61,6 +68,7 @@ type testcase struct {
 	Classname string   `xml:"classname,attr"`
 	Seconds   string   `xml:"time,attr"`
 	Failure   *failure `xml:"failure,omitempty"`
+	Skipped   *failure `xml:"skipped,omitempty"`
 	Output    string   `xml:"system-out,omitempty"`
 }
 
@@ -74,7 +82,11 @@ func (r *report) make(check check) bool {
 	taken := time.Since(started)
 	result := testcase{Name: check.name, Classname: r.suite, Seconds: fmt.Sprintf("%.3f", taken.Seconds()), Output: seen}
 	verdict := "ok  "
-	if err != nil {
+	var reason skipped
+	if errors.As(err, &reason) {
+		verdict, seen = "skip", err.Error()
+		result.Skipped, err = &failure{seen}, nil
+	} else if err != nil {
 		verdict, seen = "FAIL", err.Error()
 		result.Failure = &failure{seen}
 	}
@@ -93,14 +105,25 @@ func (r *report) failed() int {
 	return count
 }
 
+func (r *report) skipped() int {
+	count := 0
+	for _, result := range r.cases {
+		if result.Skipped != nil {
+			count++
+		}
+	}
+	return count
+}
+
 func (r *report) write(path string) error {
 	suite := struct {
 		XMLName  xml.Name   `xml:"testsuite"`
 		Name     string     `xml:"name,attr"`
 		Tests    int        `xml:"tests,attr"`
 		Failures int        `xml:"failures,attr"`
+		Skipped  int        `xml:"skipped,attr"`
 		Cases    []testcase `xml:"testcase"`
-	}{Name: r.suite, Tests: len(r.cases), Failures: r.failed(), Cases: r.cases}
+	}{Name: r.suite, Tests: len(r.cases), Failures: r.failed(), Skipped: r.skipped(), Cases: r.cases}
 	text, err := xml.MarshalIndent(suite, "", "  ")
 	if err != nil {
 		return err

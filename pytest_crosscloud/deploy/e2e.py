@@ -13,7 +13,7 @@ from ..errors import DeadlineExceeded, StageError
 from ..kube import Api, ApiError
 from ..model import NO_E2E, E2ERequest, E2EResult, ErrorClass
 from ..stage import StageContext
-from . import RUN_LABEL, container_log, pods, results
+from . import E2E_LABEL, RUN_LABEL, container_log, pods, results
 
 #: Name of the e2e container, and of the sidecar that hands out its results.
 CONTAINER = "e2e"
@@ -34,8 +34,9 @@ _COLLECTOR_IMAGE = GoProgram(directory=Path(__file__).parent / "collector", imag
 def run(request: E2ERequest) -> E2EResult:
     """Run the project's e2e container to its end.
 
-    It finds the names of its release in ``CROSSCLOUD_NAMESPACE`` and ``CROSSCLOUD_RELEASE``, the run in
-    ``CROSSCLOUD_RUN``, and a directory for its files in ``CROSSCLOUD_RESULTS``. It has no token for the API.
+    It finds the names of its release in ``CROSSCLOUD_NAMESPACE`` and ``CROSSCLOUD_RELEASE``, the version under test in
+    ``CROSSCLOUD_VERSION``, the run in ``CROSSCLOUD_RUN``, and a directory for its files in ``CROSSCLOUD_RESULTS``. It
+    has no token for the API. Its pod has the label ``crosscloud-e2e`` with the release's name, for a chart's Service.
 
     A project need not have one: that its release was installed and became ready is what was tested.
 
@@ -83,6 +84,7 @@ def job(request: E2ERequest, image: str, collector: str, seconds: int) -> dict[s
         "CROSSCLOUD_RELEASE": release.name,
         "CROSSCLOUD_RESULTS": RESULTS,
         "CROSSCLOUD_RUN": request.stage.run,
+        "CROSSCLOUD_VERSION": request.artifacts.ref.version,
         **request.project.e2e.env,
     }
     mount = {"name": "results", "mountPath": RESULTS}
@@ -93,6 +95,7 @@ def job(request: E2ERequest, image: str, collector: str, seconds: int) -> dict[s
         "spec": {
             "backoffLimit": 0,
             "template": {
+                "metadata": {"labels": {E2E_LABEL: release.name}},
                 "spec": {
                     "restartPolicy": "Never",
                     # On the pod, not on the Job: a Job whose time is over deletes its pod, with the log in it.
@@ -120,7 +123,7 @@ def job(request: E2ERequest, image: str, collector: str, seconds: int) -> dict[s
                         }
                     ],
                     "volumes": [{"name": "results", "emptyDir": {"sizeLimit": "64Mi"}}],
-                }
+                },
             },
         },
     }

@@ -156,7 +156,13 @@ def test_the_container_gets_no_token_and_less_time_than_the_stage_has(request_: 
         "CROSSCLOUD_RELEASE": "dns-stable",
         "CROSSCLOUD_RESULTS": "/results",
         "CROSSCLOUD_RUN": "7f3a",
+        "CROSSCLOUD_VERSION": request_.artifacts.ref.version,
     }
+
+
+def test_a_service_of_the_chart_can_select_the_container(request_: E2ERequest) -> None:
+    pod = e2e.job(request_, "image@sha256:0", "collector@sha256:1", seconds=42)["spec"]["template"]
+    assert pod["metadata"]["labels"] == {"crosscloud-e2e": "dns-stable"}
 
 
 def test_a_project_without_an_e2e_container_has_passed_when_it_is_installed(

@@ -162,12 +162,16 @@ func TestTheReportIsJUnit(t *testing.T) {
 	report := &report{suite: "coredns"}
 	report.make(check{"good", func() (string, error) { return "seen", nil }})
 	report.make(check{"bad", func() (string, error) { return "", fmt.Errorf("a < b") }})
+	report.make(check{"left out", func() (string, error) { return "", skipped("no such thing here") }})
 	path := filepath.Join(t.TempDir(), "junit.xml")
 	if err := report.write(path); err != nil {
 		t.Fatal(err)
 	}
 	text, _ := os.ReadFile(path)
-	for _, part := range []string{`tests="2" failures="1"`, `name="good"`, `message="a &lt; b"`} {
+	for _, part := range []string{
+		`tests="3" failures="1" skipped="1"`, `name="good"`, `failure message="a &lt; b"`,
+		`skipped message="no such thing here"`,
+	} {
 		if !strings.Contains(string(text), part) {
 			t.Errorf("no %s in %s", part, text)
 		}
