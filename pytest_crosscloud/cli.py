@@ -24,6 +24,7 @@ COMMANDS = (
     ("doctor", "doctor", "say what is missing to use each cloud from here"),
     ("new", "new", "write the skeleton of a plugin package that passes its own tests"),
     ("plan", "plan", "show what a run would do, and touch nothing"),
+    ("refs", "refs", "say what stable and head are, and record new releases"),
     ("report", "report", "write a run's reports, however it ended"),
     ("repro", "repro", "repeat a failed cell from the bundle that it left"),
     ("clean", "clean", "destroy what runs left behind"),

@@ -21,7 +21,7 @@ DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 SUB_TITLE_LENGTH = 21
 
 _TEXTS = ("display_name", "sub_title", "project_url", "repository_url", "logo_url", "cncf_relation")
-_REFS = ("stable_ref", "head_ref")
+_REFS = ("stable_ref", "head_ref", "release_tags")
 _STRATEGY = ("resolve", "fingerprint", "build")
 
 
@@ -96,6 +96,8 @@ def faults(spec: Cloud | Project) -> Iterator[str]:
         return
     if isinstance(spec.sub_title, str) and len(spec.sub_title) > SUB_TITLE_LENGTH:
         yield f"sub_title has at most {SUB_TITLE_LENGTH} characters, and this has {len(spec.sub_title)}"
+    if isinstance(spec.release_tags, str) and spec.release_tags and not _has_groups(spec.release_tags):
+        yield f"release_tags is a regular expression whose groups are numbers, not {spec.release_tags!r}"
     if not isinstance(spec.chart, str) or not spec.chart:
         yield f"chart is a name, a path or a reference, not {spec.chart!r}"
     if not isinstance(spec.timeout, (int, float)) or spec.timeout <= 0:
@@ -104,6 +106,13 @@ def faults(spec: Cloud | Project) -> Iterator[str]:
     for owner, strategy in strategies.items():
         if missing := [name for name in _STRATEGY if not callable(getattr(strategy, name, None))]:
             yield f"{owner} is a build strategy, and {strategy!r} has no {' and no '.join(missing)}"
+
+
+def _has_groups(pattern: str) -> bool:
+    try:
+        return re.compile(pattern).groups > 0
+    except re.error:
+        return False
 
 
 def describe(error: BaseException) -> str:

@@ -32,6 +32,23 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), list(_first))
 
 
+def compose(text: str) -> yaml.Node | None:
+    """A document's nodes, with their places in the text; None: it is empty.
+
+    :raises yaml.YAMLError: it is not YAML.
+    """
+    node: yaml.Node | None = _Loader(text).get_single_node()
+    return node
+
+
+def parse(text: str) -> Any:
+    """What a document says.
+
+    :raises yaml.YAMLError: it is not YAML.
+    """
+    return _Loader(text).get_single_data()
+
+
 @dataclass(frozen=True, order=True)
 class Fault:
     """Something wrong at a place in a file; lines and columns start at 1."""
@@ -53,7 +70,7 @@ class Document:
             content = path.read_bytes()
         except OSError as error:
             raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-        text = _text(path, content)
+        text = decode(path, content)
         try:
             self._loader = _Loader(content)
             self._root = self._loader.get_single_node()
@@ -114,7 +131,7 @@ class Document:
         return mark
 
 
-def _text(path: Path, content: bytes) -> str:
+def decode(path: Path, content: bytes) -> str:
     """What a file says, in UTF-8; or in UTF-16 if it begins with that one's mark.
 
     :raises ConfigurationError: it is in another encoding.

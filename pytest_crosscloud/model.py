@@ -430,6 +430,10 @@ class E2E:
     timeout: float = 300.0  #: seconds that the container may take, unless cross-cloud.yml has ``timeouts.e2e``
 
 
+#: A ``stable_ref`` that every run finds out for itself.
+AUTO = "auto"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Project:
     """Software under test."""
@@ -445,12 +449,19 @@ class Project:
     repository_url: str = ""
     logo_url: str = ""
     cncf_relation: str = ""
-    stable_ref: str = ""  #: tag that ``stable`` means; empty: the newest release
+    stable_ref: str = ""  #: tag that ``stable`` means; empty or ``auto``: the newest release, found out by each run
     head_ref: str = ""  #: branch that ``head`` means; empty: the newest served
+    #: regular expression of release tags, whose groups are numbers and the first counts most; empty: semantic versions
+    release_tags: str = ""
     arch: tuple[str, ...] = ("amd64",)
     values: Mapping[str, Any] = field(default_factory=dict)  #: Helm values below the pins
     timeout: float = 900.0  #: seconds for the deploy, below ``timeouts.deploy`` and the project's of cross-cloud.yml
     e2e: E2E | None = None
+
+    def __post_init__(self) -> None:
+        # One word for it from here on: build strategies of others know the empty one.
+        if self.stable_ref == AUTO:
+            object.__setattr__(self, "stable_ref", "")
 
     @property
     def title(self) -> str:

@@ -15,8 +15,9 @@ class Part:
 
     build: BuildStrategy
     repository_url: str = ""
-    stable_ref: str = ""  #: tag that ``stable`` means; empty: the newest release
+    stable_ref: str = ""  #: tag that ``stable`` means; empty or ``auto``: the newest release
     head_ref: str = ""  #: branch that ``head`` means; empty: the newest served
+    release_tags: str = ""
     follows: bool = False  #: it comes from the first part's source, so it has the first part's version
 
 
@@ -76,4 +77,5 @@ def _as_project(project: Project, name: str, part: Part) -> Project:
         repository_url=part.repository_url,
         stable_ref=part.stable_ref,
         head_ref=part.head_ref,
+        release_tags=part.release_tags,
     )

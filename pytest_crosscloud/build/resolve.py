@@ -91,7 +91,7 @@ def git(url: str, project: Project, ref: str) -> Ref:
     found = remote(url)
     asked = ref
     if ref == STABLE:
-        asked = project.stable_ref or newest(found.tags)
+        asked = project.stable_ref or newest(found.tags, project.release_tags)
         if not asked:
             raise no_such_ref(project, ref, found.tags, f"{url} has no release tag")
     if ref == HEAD:
@@ -122,7 +122,7 @@ def go_module(module: str, project: Project, ref: str) -> Ref:
     versions = _versions(module)
     asked, note = ref, ""
     if ref == STABLE:
-        asked = project.stable_ref or newest(versions)
+        asked = project.stable_ref or newest(versions, project.release_tags)
     elif ref == HEAD:
         asked, note = _head(url, project, versions)
     if not asked:
@@ -189,16 +189,33 @@ def _go_list(*arguments: str) -> dict[str, Any]:
 # -- versions ---------------------------------------------------------------------------------------------------
 
 
-def newest(versions: Iterable[str]) -> str:
-    """The newest release among tags, by semantic versioning; tags that are none are passed over. Empty: none is."""
-    releases = [version for version in versions if (found := _SEMVER.fullmatch(version)) and not found[4]]
-    return max(releases, key=_precedence, default="")
+def newest(versions: Iterable[str], scheme: str = "") -> str:
+    """The newest release among tags; tags that are none are passed over. Empty: none is.
+
+    :param scheme: a project's ``release_tags``; empty: semantic versions.
+    """
+    releases = {version: key for version in versions if (key := _precedence(version, scheme))}
+    return max(releases, key=releases.__getitem__, default="")
 
 
-def _precedence(version: str) -> tuple[int, ...]:
+def is_release(version: str, scheme: str = "") -> bool:
+    """Whether a tag is one of a release, by the scheme."""
+    return bool(_precedence(version, scheme))
+
+
+def is_newer(version: str, than: str, scheme: str = "") -> bool:
+    """Whether one release came after another. False if one of them is none: nobody can tell."""
+    mine, theirs = _precedence(version, scheme), _precedence(than, scheme)
+    return bool(mine and theirs) and mine > theirs
+
+
+def _precedence(version: str, scheme: str) -> tuple[int, ...]:
+    """What releases are ordered by; empty: it is none."""
+    if scheme:
+        found = re.fullmatch(scheme, version)
+        return tuple(int(number or 0) for number in found.groups()) if found else ()
     found = _SEMVER.fullmatch(version)
-    assert found
-    return tuple(int(number) for number in found.groups()[:3])
+    return tuple(int(number) for number in found.groups()[:3]) if found and not found[4] else ()
 
 
 def no_such_ref(project: Project, ref: str, known: Iterable[str], reason: str) -> StageError:

@@ -26,7 +26,7 @@ class UpstreamBuild:
             return Ref(ref, self.head, note=f"tag {self.head} of {repository}")
         version = ref
         if ref == resolve.STABLE:
-            version = project.stable_ref or resolve.newest(repository.tags())
+            version = project.stable_ref or resolve.newest(repository.tags(), project.release_tags)
         if not version or repository.digest(self._tag(version)) is None:
             raise resolve.no_such_ref(project, version or ref, repository.tags(), f"{repository} has no such tag")
         return Ref(ref, version)

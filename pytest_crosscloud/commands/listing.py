@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
-from ..model import Cloud, Project
+from ..model import AUTO, Cloud, Project
 from . import loading, table
 
 _HEADER = ("kind", "name", "display name", "active", "arch", "refs", "declared in")
@@ -76,7 +76,7 @@ def _record(config: Config, spec: Cloud | Project) -> dict[str, Any]:
             for found in spec.credentials
         ]
     else:
-        record["refs"] = {"stable": spec.stable_ref or "newest", "head": spec.head_ref or "default"}
+        record["refs"] = {"stable": spec.stable_ref or AUTO, "head": spec.head_ref or "default"}
         record["chart"] = spec.chart
         record["e2e"] = spec.e2e is not None
     return record

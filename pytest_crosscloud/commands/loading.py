@@ -26,11 +26,17 @@ def load(args: argparse.Namespace) -> Config:
 
     :raises ConfigurationError: a file is wrong.
     """
-    rootdir: Path = args.rootdir or find_rootdir(Path.cwd())
-    conftest = rootdir / "conftest.py"
+    found = rootdir(args)
+    conftest = found / "conftest.py"
     # Others' conftest files expect to be inside of pytest; one with a hook of ours names it.
     conftests = [conftest] if conftest.is_file() and "crosscloud_" in conftest.read_text(errors="replace") else []
-    return configuration.load(args.crosscloud_config, plugins.load(rootdir, conftests), rootdir)
+    return configuration.load(args.crosscloud_config, plugins.load(found, conftests), found)
+
+
+def rootdir(args: argparse.Namespace) -> Path:
+    """The one that was given, or that pytest would find from here."""
+    given: Path | None = args.rootdir
+    return given or find_rootdir(Path.cwd())
 
 
 def show_problems(config: Config) -> None:

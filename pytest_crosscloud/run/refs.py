@@ -12,7 +12,7 @@ from ..matrix import Matrix
 from ..model import BuildTarget, ErrorClass, Failure, Ref
 
 #: Refs that are asked for side by side: most of it is waiting for an answer.
-_WORKERS = 16
+WORKERS = 16
 
 #: Refs whose failure is the project's, not the command line's: nobody typed a version.
 _MOVING = ("stable", "head")
@@ -32,7 +32,7 @@ def resolve(config: Config, matrix: Matrix, known: Mapping[str, Ref]) -> Refs:
     :param known: by target id, those that need not be asked for.
     :raises ConfigurationError: a ref that was typed does not exist.
     """
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with ThreadPoolExecutor(WORKERS) as pool:
         answers = list(pool.map(lambda build: known.get(build.id) or _ask(config, build), matrix.builds))
     refs: dict[str, Ref] = {}
     failures: dict[str, Failure] = {}

@@ -159,3 +159,30 @@ def test_the_newest_release_is_the_greatest_by_its_numbers(
 
 def test_no_release_is_no_newest() -> None:
     assert resolve.newest(["v1.0.0-beta", "main"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("scheme", "tags", "wanted"),
+    [
+        (r"edge-(\d+)\.(\d+)\.(\d+)", ["edge-25.9.4", "edge-25.10.1", "stable-2.14.10", "v99.0.0"], "edge-25.10.1"),
+        (r"v(\d+)\.(\d+)(?:-(\d+))?", ["v1.9-3", "v1.10", "v1.10-2", "v1.10-debian"], "v1.10-2"),
+        ("", ["v1.9.0", "v1.10.0", "edge-99.1.1"], "v1.10.0"),
+        (r"edge-(\d+)", ["v1.0.0"], ""),
+    ],
+)
+def test_a_project_may_have_tags_of_its_own_kind(scheme: str, tags: list[str], wanted: str) -> None:
+    assert resolve.newest(tags, scheme) == wanted
+
+
+def test_newer_is_what_the_scheme_says_and_only_of_releases() -> None:
+    assert resolve.is_newer("v1.10.0", "v1.9.0")
+    assert not resolve.is_newer("v1.9.0", "v1.10.0")
+    assert not resolve.is_newer("v1.10.0", "main")
+    assert not resolve.is_newer("v2.0.0-rc.1", "v1.0.0")
+    assert resolve.is_newer("edge-25.10", "edge-25.9", r"edge-(\d+)\.(\d+)")
+
+
+def test_auto_is_the_newest_release(served: ModuleProxy, tmp_path: Path) -> None:
+    automatic = project(tmp_path, stable_ref="auto")
+    assert automatic.stable_ref == "", "strategies know one word for it"
+    assert resolve.go_module(MODULE, automatic, "stable").version == "v1.10.0"
