@@ -6,12 +6,13 @@ import functools
 import hashlib
 import json
 import re
+import shutil
 import subprocess
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from .. import paths
 from ..errors import StageError
@@ -22,6 +23,7 @@ from ..toolchain.gobuild import go, go_build
 from ..toolchain.tools import tool
 from . import cache, resolve
 from .faults import classed
+from .gomodule import unserved, write_wrapper
 from .images import File, ImageConfig, write
 from .names import image_tag, pin_name
 
@@ -45,14 +47,20 @@ class GoBuild:
     user: str = ""  #: numeric, as in ``65532:65532``; empty: root
     ports: Sequence[str] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    #: files that a release's own build generates and the module lacks, as a web interface: path and what stands for it
+    generated: Mapping[str, str] = field(default_factory=dict)
 
     def resolve(self, project: Project, ref: str) -> Ref:
-        return resolve.go_module(self.module, project, ref)
+        def lacks(version: str) -> str:
+            return unserved(self.module, version, self.package, self.tags)
+
+        return resolve.go_module(self.module, project, ref, lacks)
 
     def fingerprint(self, project: Project, ref: Ref, arch: str) -> str:
         inputs = [self.module, ref.version, self.package, self._ldflags(ref), self.tags, self.image]
         runtime = [list(self.arguments), self.user, list(self.ports), dict(self.env)]
-        return cache.fingerprint("go", *inputs, *runtime, arch, _compiler(), _certificates()[1])
+        added = [dict(self.generated)] if self.generated else []
+        return cache.fingerprint("go", *inputs, *runtime, *added, arch, _compiler(), _certificates()[1])
 
     def build(self, request: BuildRequest) -> Artifacts:
         name = pin_name(request.project)
@@ -98,9 +106,8 @@ class GoBuild:
             fetched = go(stage, directory, "mod", "download", "-json", wanted)
             where = json.loads(fetched.output)
             go_mod = json.loads(go(stage, directory, "mod", "edit", "-json", where["GoMod"]).output)
-            (directory / "go.mod").write_text(wrapper(go_mod, request.ref.version))
-            if (sums := Path(where["Dir"], "go.sum")).exists():
-                (directory / "go.sum").write_bytes(sums.read_bytes())
+            source = self._source_with_generated(where["Zip"], directory, request.ref) if self.generated else ""
+            write_wrapper(directory, go_mod, request.ref.version, Path(where["Dir"]), source)
 
             downloads = 0
 
@@ -114,6 +121,18 @@ class GoBuild:
             listing = ("list", "-mod=mod", "-deps", "-f", "{{.ImportPath}}", f"-tags={self.tags}", package)
             go(stage, directory, *listing, env=env, on_line=downloading, error_class=ErrorClass.PRODUCT)
             _compile(stage, directory, package, program, request.arch, self._ldflags(request.ref), self.tags)
+        shutil.rmtree(directory)
+
+    def _source_with_generated(self, archive: str, directory: Path, ref: Ref) -> str:
+        """Unpack the module beside the wrapper, where files can be added: Go refuses overlays over its own cache."""
+        with zipfile.ZipFile(archive) as packed:
+            packed.extractall(directory)
+        source = f"./{self.module}@{ref.version}"
+        for name, content in self.generated.items():
+            path = directory / source / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        return source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,26 +181,6 @@ class GoProgram:
 
     def _version(self) -> str:
         return f"src-{_source_hash(self.directory)[:12]}"
-
-
-def wrapper(go_mod: Mapping[str, Any], version: str) -> str:
-    """A go.mod that requires a module at a version and repeats what only a main module may say.
-
-    :param go_mod: the module's own go.mod, as ``go mod edit -json`` prints it. Replacements by a directory are left
-        out: the proxy serves one module, without the directories of its neighbours.
-    """
-    module = go_mod["Module"]["Path"]
-    lines = ["module crosscloud.invalid/wrapper", ""]
-    lines += [f"go {go_mod['Go']}", ""] if "Go" in go_mod else []
-    lines += [f"godebug {setting['Key']}={setting['Value']}" for setting in go_mod.get("GoDebug") or ()]
-    lines += [f"require {module} {version}"]
-    lines += [f"exclude {excluded['Path']} {excluded['Version']}" for excluded in go_mod.get("Exclude") or ()]
-    for replaced in go_mod.get("Replace") or ():
-        old, new = replaced["Old"], replaced["New"]
-        if "Version" in new:
-            left = " ".join((old["Path"], old.get("Version", ""))).strip()
-            lines.append(f"replace {left} => {new['Path']} {new['Version']}")
-    return "\n".join(lines) + "\n"
 
 
 def _compile(

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,9 @@ GIT_TIMEOUT = 10.0
 
 #: Seconds that the go command gets: it may have to fetch a whole repository where there is no proxy.
 GO_TIMEOUT = 120.0
+
+#: Newest versions that are looked at for one of which everything is served.
+_CANDIDATES = 4
 
 _SHA = re.compile(r"[0-9a-f]{7,40}")
 _SEMVER = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
@@ -110,11 +113,13 @@ def git(url: str, project: Project, ref: str) -> Ref:
 # -- the module proxy -------------------------------------------------------------------------------------------
 
 
-def go_module(module: str, project: Project, ref: str) -> Ref:
+def go_module(module: str, project: Project, ref: str, lacks: Callable[[str], str] | None = None) -> Ref:
     """Resolve a ref of a Go module to a version that the module proxy serves.
 
-    ``head`` is the branch's commit where git can be reached, else the newest tag that the proxy serves.
+    ``head`` is the branch's commit where git can be reached, else the newest tag that the proxy serves with all that
+    it requires.
 
+    :param lacks: tells what a version requires that the proxy does not serve; empty: nothing.
     :raises Unreachable: the proxy cannot be asked.
     :raises StageError: (class configuration) no such ref.
     """
@@ -124,7 +129,7 @@ def go_module(module: str, project: Project, ref: str) -> Ref:
     if ref == STABLE:
         asked = project.stable_ref or newest(versions, project.release_tags)
     elif ref == HEAD:
-        asked, note = _head(url, project, versions)
+        asked, note = _head(url, project, versions, lacks)
     if not asked:
         raise no_such_ref(project, ref, versions, f"the module proxy serves no version of {module}")
     version = asked if asked in versions else _query(module, project, asked, versions)
@@ -136,17 +141,29 @@ def go_module(module: str, project: Project, ref: str) -> Ref:
     return Ref(ref, version, commit, _page(url, commit or version), note)
 
 
-def _head(url: str, project: Project, versions: list[str]) -> tuple[str, str]:
+def _head(url: str, project: Project, versions: list[str], lacks: Callable[[str], str] | None) -> tuple[str, str]:
     try:
         found = remote(url)
     except Unreachable:
-        # The proxy lists versions in semantic order, pre-releases included: the last one is the newest.
-        return (versions or [""])[-1], "git unreachable: newest tag that the module proxy serves"
+        return _newest_served(versions, lacks or (lambda version: ""))
     if not project.head_ref:
         return found.default, ""
     if sha := found.branches.get(project.head_ref) or found.tags.get(project.head_ref):
         return sha, f"branch {project.head_ref}"
     raise no_such_ref(project, project.head_ref, found.branches, f"{url} has no branch of that name")
+
+
+def _newest_served(versions: list[str], lacks: Callable[[str], str]) -> tuple[str, str]:
+    """The newest version that lacks nothing, with a note; the newest of all if each of the newest lacks something."""
+    note = "git unreachable: newest tag that the module proxy serves"
+    # The proxy lists versions in semantic order, pre-releases included: the last one is the newest.
+    newest, *older = versions[: -_CANDIDATES - 1 : -1] or [""]
+    missing = lacks(newest) if older else ""
+    if missing:
+        for version in older:
+            if not lacks(version):
+                return version, f"{note} with all that it requires: {newest} lacks {missing}"
+    return newest, note
 
 
 def _versions(module: str) -> list[str]:

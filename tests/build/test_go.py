@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from pytest_crosscloud.build import go
-from pytest_crosscloud.build.go import GoBuild, GoProgram, wrapper
+from pytest_crosscloud.build.go import GoBuild, GoProgram
+from pytest_crosscloud.build.gomodule import wrapper
 from pytest_crosscloud.build.images import Layout
 from pytest_crosscloud.errors import StageError
 from pytest_crosscloud.model import Artifacts, BuildRequest, Project, Ref
@@ -90,6 +91,25 @@ def test_a_module_with_replace_directives_becomes_an_image(
 
     again = BUILD.build(request_of(BUILD))
     assert (again.pins, again.cached, first.cached) == (first.pins, True, False)
+
+
+def test_what_a_module_lacks_of_generated_files_is_added(
+    served: ModuleProxy, request_of: Callable[..., BuildRequest], cache_directory: Path, tmp_path: Path
+) -> None:
+    main = MAIN.replace('import "', 'import _ "embed"\nimport "').replace(
+        "\nvar", "\n//go:embed dist/page\nvar page string\nvar"
+    )
+    files = {"go.mod": f"module {MODULE}\n\ngo 1.21\n", "cmd/hello/main.go": main.replace("greeting.Text", "page")}
+    files["cmd/hello/main.go"] = files["cmd/hello/main.go"].replace('import "example.test/greeting"', "")
+    served.add(MODULE, "v1.3.0", files)
+    with pytest.raises(StageError, match="pattern dist/page: no matching files found"):
+        BUILD.build(request_of(BUILD, "v1.3.0"))
+
+    build = replace(BUILD, generated={"cmd/hello/dist/page": "a page"})
+    build.build(request_of(build, "v1.3.0"))
+    assert run_image(cache_directory, "sample/hello", "hello", tmp_path) == "a page 1.3.0 c0ffee\n"
+    (folder,) = (cache_directory / "builds").glob("*/sample")
+    assert not (folder.parent / "module").exists(), "the source is kept with the image"
 
 
 def test_a_build_that_compiles_nothing_has_no_source_to_blame(
@@ -180,6 +200,7 @@ CHANGES: list[dict[str, Any]] = [
     {"user": "1"},
     {"ports": ("53/udp",)},
     {"env": {"A": "b"}},
+    {"generated": {"ui/index.html": ""}},
 ]
 
 

@@ -53,6 +53,32 @@ def test_head_is_the_newest_tag_that_is_served_where_git_is_unreachable(served: 
     assert "git unreachable" in found.note
 
 
+def test_head_is_the_newest_tag_of_which_everything_is_served(served: ModuleProxy, tmp_path: Path) -> None:
+    wants = {"go.mod": f"module {MODULE}\n\nrequire example.test/refused v1.0.0\n"}
+    wants["main.go"] = 'package main\n\nimport _ "example.test/refused"\n\nfunc main() {}\n'
+    served.add(
+        "example.test/refused", "v1.0.0", {"go.mod": "module example.test/refused\n", "a.go": "package refused\n"}
+    )
+    served.add(MODULE, "v1.11.0", {"go.mod": f"module {MODULE}\n", "main.go": "package main\n\nfunc main() {}\n"})
+    served.add(MODULE, "v1.12.0", wants)
+    unfinished = project(tmp_path / "nothing")
+    assert unfinished.build.resolve(unfinished, "head").version == "v1.12.0"
+
+    subprocess.run(["go", "clean", "-modcache"], check=True)
+    (served.directory / "example.test/refused/@v/v1.0.0.zip").unlink()
+    found = unfinished.build.resolve(unfinished, "head")
+    assert found.version == "v1.11.0"
+    assert found.note.endswith(
+        "with all that it requires: v1.12.0 lacks example.test/refused@v1.0.0 (no such file or directory)"
+    )
+    assert unfinished.build.resolve(unfinished, "v1.12.0").version == "v1.12.0", "what was typed is taken as it is"
+
+
+def test_head_is_the_newest_tag_if_every_one_lacks_something(served: ModuleProxy, tmp_path: Path) -> None:
+    found = resolve.go_module(MODULE, project(tmp_path / "nothing"), "head", lambda version: "everything")
+    assert found.version == "v1.11.0-rc.1"
+
+
 def test_head_is_the_commit_of_the_branch_where_git_is_reachable(
     served: ModuleProxy, commit: Commit, tmp_path: Path
 ) -> None:

@@ -1,0 +1,94 @@
+"""The generated module from which a module of others is built, and whether all that it requires is served."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..toolchain.tools import tool
+from .resolve import GO_TIMEOUT
+
+#: Settings with which images are built. GOFLAGS of the user may hold -mod=vendor, and a go.work may lie above.
+_SETTINGS = {"GOFLAGS": "", "GOWORK": "off", "GOOS": "linux", "CGO_ENABLED": "0"}
+
+# What go says of a module that is not served (client errors but 429, and files that are not there).
+_NOT_SERVED = re.compile(r"(\S+@v\S+): reading \S+: ((?!429)4\d\d [A-Z]\w+(?: \w+)?|.*no such file or directory)")
+
+
+def wrapper(go_mod: Mapping[str, Any], version: str, source: str = "") -> str:
+    """A go.mod that requires a module at a version and repeats what only a main module may say.
+
+    :param go_mod: the module's own go.mod, as ``go mod edit -json`` prints it. Replacements by a directory are left
+        out: the proxy serves one module, without the directories of its neighbours.
+    :param source: a directory that the module is taken from, in place of what the proxy serves.
+    """
+    module = go_mod["Module"]["Path"]
+    lines = ["module crosscloud.invalid/wrapper", ""]
+    lines += [f"go {go_mod['Go']}", ""] if "Go" in go_mod else []
+    lines += [f"godebug {setting['Key']}={setting['Value']}" for setting in go_mod.get("GoDebug") or ()]
+    lines += [f"require {module} {version}"]
+    lines += [f"exclude {excluded['Path']} {excluded['Version']}" for excluded in go_mod.get("Exclude") or ()]
+    for replaced in go_mod.get("Replace") or ():
+        old, new = replaced["Old"], replaced["New"]
+        if "Version" in new:
+            left = " ".join((old["Path"], old.get("Version", ""))).strip()
+            lines.append(f"replace {left} => {new['Path']} {new['Version']}")
+    lines += [f"replace {module} => {source}"] if source else []
+    return "\n".join(lines) + "\n"
+
+
+def write_wrapper(directory: Path, go_mod: Mapping[str, Any], version: str, served: Path, source: str = "") -> None:
+    """Write the wrapper's go.mod, and the go.sum of the module, which was unpacked in ``served``."""
+    (directory / "go.mod").write_text(wrapper(go_mod, version, source))
+    if (sums := served / "go.sum").exists():
+        (directory / "go.sum").write_bytes(sums.read_bytes())
+
+
+def unserved(module: str, version: str, package: str, tags: str = "") -> str:
+    """Which modules a version's package needs that the proxy refuses: ``example.test/a@v1.0.0 (403 Forbidden)``.
+
+    Fetches the others, which the build needs anyway; asked again, it takes a second or two. Empty: all are served, or
+    it cannot be told, and the build will say what is wrong.
+    """
+    with tempfile.TemporaryDirectory(prefix="crosscloud-") as directory:
+        try:
+            said = _complaints(Path(directory), module, version, package, tags)
+        except (subprocess.TimeoutExpired, ValueError):
+            return ""
+    refused = dict(_NOT_SERVED.findall(said))
+    if not refused:
+        return ""
+    first, reason = next(iter(refused.items()))
+    others = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
+    return f"{first} ({reason.rpartition(': ')[2]}){others}"
+
+
+def _complaints(directory: Path, module: str, version: str, package: str, tags: str) -> str:
+    """What go says while it fetches all that the package needs; empty: it has everything."""
+    fetched = json.loads(_go(directory, "mod", "download", "-json", f"{module}@{version}").stdout or "{}")
+    if "Dir" not in fetched:
+        return str(fetched.get("Error", ""))
+    go_mod = json.loads(_go(directory, "mod", "edit", "-json", fetched["GoMod"]).stdout)
+    write_wrapper(directory, go_mod, version, Path(fetched["Dir"]))
+    listed = _go(
+        directory, "list", "-mod=mod", "-deps", "-f", "-", f"-tags={tags}", str(PurePosixPath(module, package))
+    )
+    return listed.stderr if listed.returncode else ""
+
+
+def _go(directory: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(tool("go")), *argv],
+        cwd=directory,
+        env={**os.environ, **_SETTINGS},
+        capture_output=True,
+        text=True,
+        timeout=GO_TIMEOUT,
+        check=False,
+    )
