@@ -35,8 +35,8 @@ def run(request: E2ERequest) -> E2EResult:
     """Run the project's e2e container to its end.
 
     It finds the names of its release in ``CROSSCLOUD_NAMESPACE`` and ``CROSSCLOUD_RELEASE``, the version under test in
-    ``CROSSCLOUD_VERSION``, the run in ``CROSSCLOUD_RUN``, and a directory for its files in ``CROSSCLOUD_RESULTS``. It
-    has no token for the API. Its pod has the label ``crosscloud-e2e`` with the release's name, for a chart's Service.
+    ``CROSSCLOUD_VERSION`` and each image's tag as in release.env (``COREDNS_TAG``), the run in ``CROSSCLOUD_RUN``, and
+    a directory for its files in ``CROSSCLOUD_RESULTS``. It has no token for the API. Its pod has the label ``crosscloud-e2e`` with the release's name, for a chart's Service.
 
     A project need not have one: that its release was installed and became ready is what was tested.
 
@@ -85,6 +85,7 @@ def job(request: E2ERequest, image: str, collector: str, seconds: int) -> dict[s
         "CROSSCLOUD_RESULTS": RESULTS,
         "CROSSCLOUD_RUN": request.stage.run,
         "CROSSCLOUD_VERSION": request.artifacts.ref.version,
+        **{f"{pin.name}_TAG": pin.tag for pin in request.artifacts.pins},
         **request.project.e2e.env,
     }
     mount = {"name": "results", "mountPath": RESULTS}

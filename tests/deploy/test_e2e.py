@@ -157,6 +157,7 @@ def test_the_container_gets_no_token_and_less_time_than_the_stage_has(request_: 
         "CROSSCLOUD_RESULTS": "/results",
         "CROSSCLOUD_RUN": "7f3a",
         "CROSSCLOUD_VERSION": request_.artifacts.ref.version,
+        "DNS_TAG": "v1.0.0",
     }
 
 
