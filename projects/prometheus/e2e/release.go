@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// A target is the release under test, and what it must know.
+type target struct {
+	prometheus   string // address of its API, http://…
+	alertmanager string
+	namespace    string
+	release      string
+	versions     map[string]string // of each program, without the v, by the name of its job
+	inbox        *inbox
+}
+
+// jobs are the programs of the release, as the chart calls their scrape jobs.
+var jobs = []string{"prometheus", "alertmanager", "node-exporter"}
+
+func fromEnvironment(env environment) (target, error) {
+	found := target{
+		namespace: env("CROSSCLOUD_NAMESPACE"),
+		release:   env("CROSSCLOUD_RELEASE"),
+		versions:  map[string]string{},
+		inbox:     newInbox(),
+	}
+	if found.namespace == "" {
+		return target{}, errors.New("CROSSCLOUD_NAMESPACE must be set")
+	}
+	for suffix, address := range map[string]*string{"": &found.prometheus, "-alertmanager": &found.alertmanager} {
+		service, err := env.service(suffix, "http")
+		if err != nil {
+			return target{}, err
+		}
+		*address = "http://" + service
+	}
+	for _, job := range jobs {
+		name := variable(job) + "_TAG"
+		if env(name) == "" {
+			return target{}, fmt.Errorf("%s must be set", name)
+		}
+		found.versions[job] = strings.TrimPrefix(env(name), "v")
+	}
+	return found, nil
+}
