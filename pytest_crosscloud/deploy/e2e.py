@@ -36,7 +36,8 @@ def run(request: E2ERequest) -> E2EResult:
 
     It finds the names of its release in ``CROSSCLOUD_NAMESPACE`` and ``CROSSCLOUD_RELEASE``, the version under test in
     ``CROSSCLOUD_VERSION`` and each image's tag as in release.env (``COREDNS_TAG``), the run in ``CROSSCLOUD_RUN``, and
-    a directory for its files in ``CROSSCLOUD_RESULTS``. It has no token for the API. Its pod has the label ``crosscloud-e2e`` with the release's name, for a chart's Service.
+    a directory for its files in ``CROSSCLOUD_RESULTS``. It has no token for the API. Its pod has the label
+    ``crosscloud-e2e`` with the release's name, for a chart's Service.
 
     A project need not have one: that its release was installed and became ready is what was tested.
 
