@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from .model import ErrorClass, Failure
+from .model import ErrorClass, Failure, Status
 from .redact import redact
 
 
@@ -28,6 +28,8 @@ class ConfigurationError(CrosscloudError):
 class StageError(CrosscloudError):
     """A stage failed. ``error_class`` says whose fault it is."""
 
+    status: ClassVar[Status] = Status.FAILED  #: of the stage, when no attempt is left
+
     def __init__(
         self,
         message: str,
@@ -49,3 +51,12 @@ class StageError(CrosscloudError):
 
 class DeadlineExceeded(StageError):
     """A stage ran out of time; the message says what it was waiting for."""
+
+
+class OutOfReach(StageError):
+    """What a stage would take over from elsewhere cannot be had from here, so nothing was tried: it is n/a, not failed.
+
+    A project's own registry, which this computer does not reach.
+    """
+
+    status = Status.NA

@@ -24,7 +24,7 @@ class Status(enum.StrEnum):
     SUCCESS = "success"
     FAILED = "failed"
     RUNNING = "running"
-    NA = "n/a"  # something upstream failed, so this never ran
+    NA = "n/a"  # something upstream failed or is out of reach, so this never ran
     CANCELLED = "cancelled"
 
 
@@ -491,8 +491,8 @@ class StageResult(Json):
     seconds: float = 0.0
     detail: str = ""  #: one line for the terminal: progress while running, the outcome afterwards
     cached: bool = False
-    failure: Failure | None = None
-    upstream: str = ""  #: of an n/a: key of the stage that failed, e.g. ``build coredns-head``
+    failure: Failure | None = None  #: of an n/a: what it wanted from elsewhere is out of reach
+    upstream: str = ""  #: of an n/a: key of the stage before it that ended so, e.g. ``build coredns-head``
     log: str = ""  #: path below reports/out/
     attempts: int = 1  #: how often it was tried, this one included
     flaky: bool = False  #: of a success: an attempt before it failed by the product's fault (``--flaky-reruns``)
@@ -502,6 +502,11 @@ class StageResult(Json):
     @property
     def key(self) -> str:
         return stage_key(self.stage, self.target)
+
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Whether it never ran for want of something that is not to be had from here: ``errors.OutOfReach``."""
+        return self.status == Status.NA and self.failure is not None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

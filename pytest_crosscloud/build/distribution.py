@@ -32,6 +32,9 @@ from .images import INDEX, MANIFEST, Blob, Layout
 #: Seconds without an answer after which a registry counts as unreachable, unless a stage has less.
 TIMEOUT = 30.0
 
+#: The same where no stage waits: a run asks for its refs before it begins.
+ASKING = 10.0
+
 #: Bytes after which an upload says how far it is.
 _SHOWN = 4 << 20
 
@@ -50,6 +53,12 @@ _PLAIN = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128", "198.18.0.0/
 
 class RegistryUnreachable(StageError):
     """Nothing answers there, or not as a registry does."""
+
+    def __init__(self, host: str, reason: str, *, remedy: str = "", answers: bool = False) -> None:
+        super().__init__(f"registry {host} unreachable: {reason}", remedy=remedy)
+        self.host = host
+        self.reason = reason
+        self.answers = answers  #: something does: it is overloaded, or broken
 
 
 class ImageTooLarge(StageError):
@@ -215,7 +224,7 @@ class Repository:
                 error_class=ErrorClass.CONFIGURATION,
             )
         if response.status >= 500 or response.status == 429:
-            raise RegistryUnreachable(f"registry {self.host} unreachable: it answers HTTP {response.status} for {self}")
+            raise RegistryUnreachable(self.host, f"it answers HTTP {response.status} for {self}", answers=True)
         if response.status >= 400:
             raise StageError(
                 f"registry {self.host}: {method} {url.removeprefix(self.url)}: HTTP {response.status}"
@@ -310,7 +319,7 @@ def _send(
                 size = body.stat().st_size
                 request.data = _Upload(stack.enter_context(body.open("rb")), size, request.host, stage)
                 request.add_header("Content-Length", str(size))
-            timeout = min(TIMEOUT, stage.remaining()) if stage else TIMEOUT
+            timeout = min(TIMEOUT, stage.remaining()) if stage else ASKING
             answer = stack.enter_context(opener.open(request, timeout=timeout))
             if into is None:
                 return _Response(answer.url, answer.status, answer.headers, _body(answer, stage))
@@ -331,7 +340,7 @@ def _send(
         remedy = "check the network, the registry's name and its port"
         if isinstance(reason, ssl.SSLError):
             remedy += f"; one without TLS must be named http://{host}"
-        raise RegistryUnreachable(f"registry {host} unreachable: {reason}", remedy=remedy) from error
+        raise RegistryUnreachable(host, str(reason), remedy=remedy) from error
 
 
 def _body(answer: Any, stage: StageContext | None) -> bytes:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..errors import StageError
+from ..errors import OutOfReach, StageError
 from ..model import Artifacts, BuildRequest, ErrorClass, Pin, Project, Ref
 from ..stage import StageContext
 from . import cache, resolve
-from .distribution import Repository
+from .distribution import RegistryUnreachable, Repository
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,18 +19,25 @@ class UpstreamBuild:
 
     images: Mapping[str, str]  #: repository by the pin's name: ``{"FLUENTD": "docker.io/fluent/fluentd"}``
     tag: str = "{version}"  #: the tag of a version; ``{number}`` is the version without its v
-    head: str = "latest"  #: the tag of the newest state, whichever commit that is
+    head: str = "latest"  #: the tag of the newest state, whichever commit that is; empty: the newest release
 
     def resolve(self, project: Project, ref: str) -> Ref:
+        """Find out what ``ref`` is today.
+
+        :raises OutOfReach: the registry cannot be asked.
+        :raises StageError: (class configuration) it has no such tag, or refuses to say.
+        """
         repository = self._repositories()[0]
-        if ref == resolve.HEAD:
-            return Ref(ref, self.head, note=f"tag {self.head} of {repository}")
-        version = ref
-        if ref == resolve.STABLE:
-            version = project.stable_ref or resolve.newest(repository.tags(), project.release_tags)
-        if not version or repository.digest(self._tag(version)) is None:
-            raise resolve.no_such_ref(project, version or ref, repository.tags(), f"{repository} has no such tag")
-        return Ref(ref, version)
+        with _in_reach():
+            version, note = ref, ""
+            if ref == resolve.HEAD:
+                version = self.head or resolve.newest(repository.tags(), project.release_tags)
+                note = f"tag {version} of {repository}"
+            elif ref == resolve.STABLE:
+                version = project.stable_ref or resolve.newest(repository.tags(), project.release_tags)
+            if not version or repository.digest(self._tag(version)) is None:
+                raise resolve.no_such_ref(project, version or ref, repository.tags(), f"{repository} has no such tag")
+        return Ref(ref, version, note=note)
 
     def fingerprint(self, project: Project, ref: Ref, arch: str) -> str:
         return cache.fingerprint("upstream", dict(self.images), self._tag(ref.version), arch)
@@ -39,10 +47,11 @@ class UpstreamBuild:
         pins = []
         for name, repository in zip(self.images, self._repositories(), strict=True):
             request.stage.progress(f"looking up {repository}:{tag}")
-            digest = repository.digest(tag, request.stage)
-            if digest is None:
-                raise StageError(f"{repository} has no tag {tag}", error_class=ErrorClass.CONFIGURATION)
-            _check_arch(repository, digest, request.arch, request.stage)
+            with _in_reach():
+                digest = repository.digest(tag, request.stage)
+                if digest is None:
+                    raise StageError(f"{repository} has no tag {tag}", error_class=ErrorClass.CONFIGURATION)
+                _check_arch(repository, digest, request.arch, request.stage)
             request.stage.write(f"{repository}:{tag} {digest}")
             pins.append(Pin(name=name, image=str(repository), tag=tag, digest=digest))
         return Artifacts(request.project.name, request.ref, request.arch, tuple(pins))
@@ -52,6 +61,19 @@ class UpstreamBuild:
 
     def _tag(self, version: str) -> str:
         return version if version == self.head else self.tag.format(version=version, number=version.removeprefix("v"))
+
+
+@contextmanager
+def _in_reach() -> Iterator[None]:
+    """A project's own registry that cannot be asked is nobody's failure: its images were not tried.
+
+    :raises OutOfReach: so it is. A registry that does answer, if only that it is overloaded, is worth another attempt.
+    """
+    try:
+        yield
+    except RegistryUnreachable as error:
+        message = f"registry unreachable: {error.host}: {error.reason}"
+        raise OutOfReach(message, remedy=error.remedy, is_final=not error.answers) from error
 
 
 def _check_arch(repository: Repository, digest: str, arch: str, stage: StageContext) -> None:

@@ -165,7 +165,8 @@ class _Writer:
         }
         ordered = list(stages.values())
         badge = self._summary.cell_status(cell)
-        reason = next((stage for stage in ordered if stage.status == Status.FAILED), ordered[-1])
+        by_itself = (stage for stage in ordered if stage.status == Status.FAILED or stage.is_out_of_reach)
+        reason = next(by_itself, ordered[-1])
         own = [stages[StageName.DEPLOY], stages[StageName.E2E]]
         test = self._test("test_e2e", cell.id, reason, axes, facts, own)
         test.status = _status(reason) if badge == Status.FAILED else _STATUSES[badge]
@@ -257,7 +258,7 @@ def _details(stage: StageResult) -> StatusDetails | None:
     if stage.flaky and stage.status == Status.SUCCESS:
         return StatusDetails(message=f"{stage.key}: {stage.detail}", flaky=True)
     if stage.status == Status.NA and stage.upstream:
-        return StatusDetails(message=f"n/a: {stage.upstream} failed")
+        return StatusDetails(message=f"n/a: {stage.detail}")
     return StatusDetails(message=stage.status) if stage.status in (Status.CANCELLED, Status.RUNNING) else None
 
 

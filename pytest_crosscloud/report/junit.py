@@ -87,8 +87,9 @@ def _stage(result: StageResult) -> ET.Element:
             said = f"{failure.message}\n{failure.remedy}".strip() if failure else ""
             # As pytest has it: a failure is the verdict on what was tested, an error that there is none.
             _bad(case, "failure" if fault == ErrorClass.PRODUCT else "error", fault, said)
-        case Status.NA if result.upstream:
-            ET.SubElement(case, "skipped", message=_clean(f"n/a: {result.upstream} failed"))
+        case Status.NA if result.upstream or result.failure:
+            why = result.failure.message.partition("\n")[0] if result.failure else result.detail
+            ET.SubElement(case, "skipped", message=_clean(f"n/a: {why}"))
         case Status.SUCCESS:
             pass
         case _:

@@ -70,7 +70,10 @@ def document(summary: RunSummary, out: Path) -> dict[str, Any]:
 
 
 def run_status(summary: RunSummary) -> Status:
-    """One word for the run, by the rules of cncf.ci. A run in which nothing succeeded is not a success."""
+    """One word for the run, by the rules of cncf.ci. A run in which nothing succeeded is not a success.
+
+    Cells that are out of reach do not count, as long as there are others.
+    """
     statuses = {result.status for result in summary.results.values()}
     for status in (Status.FAILED, Status.CANCELLED):
         if status in statuses:
@@ -79,7 +82,7 @@ def run_status(summary: RunSummary) -> Status:
         return Status.CANCELLED
     if summary.finished is None:
         return Status.RUNNING
-    cells = {summary.cell_status(cell) for cell in summary.cells}
+    cells = {summary.cell_status(cell) for cell in summary.cells if not summary.is_out_of_reach(cell)}
     for status in (Status.CANCELLED, Status.NA):
         if status in cells:
             return status

@@ -65,3 +65,8 @@ def badge(summary: RunSummary, cell: Cell) -> str:
 def causes(summary: RunSummary, cell: Cell) -> list[StageResult]:
     """The stages of the cell that failed by themselves: those that a reader has to look at."""
     return [result for result in summary.stages(cell).values() if result.status == Status.FAILED]
+
+
+def wanting(summary: RunSummary, cell: Cell) -> list[StageResult]:
+    """The stages of the cell that are n/a by themselves: what they would take over is out of reach."""
+    return [result for result in summary.stages(cell).values() if result.is_out_of_reach]

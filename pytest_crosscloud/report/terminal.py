@@ -17,7 +17,7 @@ from pathlib import Path
 from ..model import StageName, StageResult, Status
 from ..run.summary import RunSummary
 from . import files
-from .rows import FLAKY, Row, badge, causes, rows, short_version
+from .rows import FLAKY, Row, badge, causes, rows, short_version, wanting
 
 #: Seconds after which a stage that still runs is heard of again.
 HEARTBEAT = 30.0
@@ -71,13 +71,13 @@ class Live:
                 self._said.setdefault(result.key, (result.started or now) + ANNOUNCE - HEARTBEAT)
                 continue
             self._running.pop(result.key, None)
-            if result.status == Status.NA:
+            if result.status == Status.NA and result.upstream:
                 unreached[result.upstream].append(result)
             else:
                 self._line(result, "cached" if result.cached else clock(result.seconds), _outcome(result))
-        for upstream, group in unreached.items():
+        for group in unreached.values():
             more = f"; so are {len(group) - 1} more stages" if len(group) > 1 else ""
-            self._line(group[0], "", (f"{upstream} failed" if upstream else _outcome(group[0])) + more)
+            self._line(group[0], "", _outcome(group[0]) + more)
         for key, result in self._running.items():
             if now - self._said[key] >= HEARTBEAT:
                 self._said[key] = now
@@ -145,10 +145,11 @@ def one_line(text: str, limit: int = 160) -> str:
 def _failures(
     summary: RunSummary, row: Row, clouds: list[str], shown: set[str], out: Path, color: bool, width: int
 ) -> list[str]:
-    """What failed in this row, each stage once in the whole table: why, where to look, how to repeat it."""
+    """What failed or is out of reach in this row, each stage once in the whole table: why, where to look, how to
+    repeat it."""
     text: list[str] = []
     for cell in (row.cells[name] for name in clouds if name in row.cells):
-        for result in causes(summary, cell):
+        for result in (*causes(summary, cell), *wanting(summary, cell)):
             if result.key in shown:
                 continue
             shown.add(result.key)
@@ -156,7 +157,7 @@ def _failures(
             fault = f" ({failure.error_class})" if failure else ""
             message = one_line(_outcome(result), 400) or "no reason was recorded"
             lines = textwrap.wrap(f"{result.key}{fault}: {message}", max(width - 4, 40))
-            text += [f"    {_paint(line, _COLORS[Status.FAILED], color)}" for line in lines]
+            text += [f"    {_paint(line, _COLORS[result.status], color)}" for line in lines]
             evidence = files.folder(files.relative(result.log, out))
             for label, value in (
                 ("remedy", one_line(failure.remedy, 400) if failure else ""),

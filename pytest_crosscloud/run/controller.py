@@ -35,7 +35,7 @@ from .store import Resource, RunRecord, StoreFull, open_store
 from .watcher import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
 
     from .context import Run
     from .session import Session
@@ -108,9 +108,10 @@ class Controller:
         taken = self._take_over(run, this.old.run, finished) if this.old and finished else 0
         self._reaper = reaper.start(store, run_id)
         self._start_registry(run)
-        for target, failure in resolved.failures.items():
+        for target, error in resolved.errors.items():
             store.record(
-                run_id, StageResult(StageName.BUILD, target, Status.FAILED, started=time.time(), failure=failure)
+                run_id,
+                StageResult(StageName.BUILD, target, error.status, started=time.time(), failure=error.failure()),
             )
         config.pluginmanager.register(Recorder(run), "crosscloud-recorder")
         plugin = scheduler.ControllerPlugin(run.directory, run.limits, this.durations(), self._goes_on)
@@ -269,7 +270,7 @@ class Controller:
         if self._output:
             self._output.release()
         # Nothing is green that did not run, whatever the tests made of it.
-        red = any(result.status != Status.SUCCESS for result in run.store.results(run.id).values())
+        red = _is_red(run.store.results(run.id))
         if run.settings.resumes:
             taken = [test for test in run.store.tests(run.id) if test.resumed_from]
             red = red or any(test.outcome == TestOutcome.FAILED for test in taken)
@@ -322,6 +323,18 @@ class Controller:
 
             for line in verdict(self._session.bundle, self._run.summary()):
                 reporter.write_line(line, bold=True)
+
+
+def _is_red(results: Mapping[str, StageResult]) -> bool:
+    """Whether these stages keep a run from exit code 0.
+
+    A project whose registry is out of reach is a skip to CI, as long as another one was built.
+    """
+    lost = {key for key, result in results.items() if result.is_out_of_reach}
+    if any(result.status != Status.SUCCESS and not {result.key, result.upstream} & lost for result in results.values()):
+        return True
+    made = (result.status for result in results.values() if result.stage == StageName.BUILD)
+    return bool(lost) and Status.SUCCESS not in made
 
 
 def _preflight(session: Session) -> None:

@@ -215,7 +215,7 @@ class Making:
 
     def _failed(self, error: StageError) -> StageResult:
         failure = _failure(error, self._attempts.number)
-        return self._end(status=Status.FAILED, failure=failure, data=error.data, flaky=False)
+        return self._end(status=error.status, failure=failure, data=error.data, flaky=False)
 
     def _end(self, **changes: Any) -> StageResult:
         return self._record(seconds=self._took(), **changes)

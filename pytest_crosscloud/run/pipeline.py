@@ -21,7 +21,10 @@ _Product = TypeVar("_Product")
 
 
 class Pipeline:
-    """One target's stages. A stage of the target that failed fails the test; one upstream makes it n/a, a skip."""
+    """One target's stages. A stage of the target that failed fails the test; one upstream makes it n/a, a skip.
+
+    A skip is what a stage of its own is, too, if what that would take over from elsewhere is out of reach.
+    """
 
     def __init__(self, engine: Engine, target: Cell | BuildTarget | ClusterTarget) -> None:
         self._engine = engine
@@ -54,6 +57,6 @@ class Pipeline:
         # Out of the except block: a person is shown what went wrong, not two exceptions.
         if isinstance(error, NotApplicable):
             pytest.skip(str(error))
-        if isinstance(error, StageFailed) and error.result.target != self.target.id:
+        if isinstance(error, StageFailed) and (error.result.is_out_of_reach or error.result.target != self.target.id):
             pytest.skip(f"n/a: {error}")
         pytest.fail(str(error), pytrace=False)

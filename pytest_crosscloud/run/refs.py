@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ..config import Config
 from ..errors import ConfigurationError, StageError
 from ..matrix import Matrix
-from ..model import BuildTarget, ErrorClass, Failure, Ref
+from ..model import BuildTarget, ErrorClass, Ref
 
 #: Refs that are asked for side by side: most of it is waiting for an answer.
 WORKERS = 16
@@ -23,7 +23,7 @@ class Refs:
     """Resolved refs of the builds, by target id, and why others could not be."""
 
     refs: Mapping[str, Ref]
-    failures: Mapping[str, Failure] = field(default_factory=dict)
+    errors: Mapping[str, StageError] = field(default_factory=dict)
 
 
 def resolve(config: Config, matrix: Matrix, known: Mapping[str, Ref]) -> Refs:
@@ -35,19 +35,19 @@ def resolve(config: Config, matrix: Matrix, known: Mapping[str, Ref]) -> Refs:
     with ThreadPoolExecutor(WORKERS) as pool:
         answers = list(pool.map(lambda build: known.get(build.id) or _ask(config, build), matrix.builds))
     refs: dict[str, Ref] = {}
-    failures: dict[str, Failure] = {}
+    errors: dict[str, StageError] = {}
     wrong: list[str] = []
     for build, answer in zip(matrix.builds, answers, strict=True):
         if isinstance(answer, Ref):
             refs[build.id] = answer
             continue
         refs[build.id] = Ref(build.ref, build.ref)
-        failures[build.id] = answer.failure()
+        errors[build.id] = answer
         if answer.error_class == ErrorClass.CONFIGURATION and build.ref not in _MOVING:
             wrong.append(str(answer))
     if wrong:
         raise ConfigurationError("\n".join(dict.fromkeys(wrong)))
-    return Refs(refs, failures)
+    return Refs(refs, errors)
 
 
 def resolve_kubernetes(config: Config, matrix: Matrix, known: Mapping[str, Ref]) -> dict[str, Ref]:

@@ -56,7 +56,7 @@ Inherit = Callable[[StageResult], StageResult | None]
 
 
 class StageFailed(CrosscloudError):
-    """A stage of this run failed, now or earlier; ``result`` is what the store holds."""
+    """A stage of this run failed or is n/a, now or earlier; ``result`` is what the store holds."""
 
     def __init__(self, result: StageResult) -> None:
         failure = result.failure
@@ -67,12 +67,18 @@ class StageFailed(CrosscloudError):
 
 
 class NotApplicable(CrosscloudError):
-    """A stage never ran because ``upstream`` failed."""
+    """A stage never ran because ``upstream`` failed, or is n/a itself."""
 
     def __init__(self, key: str, upstream: StageResult) -> None:
+        remedy = f"log: {upstream.log}" if upstream.log else upstream.failure.remedy if upstream.failure else ""
         message = upstream.failure.message.splitlines()[0] if upstream.failure else upstream.status
-        super().__init__(f"{key} is n/a: {upstream.key} failed: {message}", remedy=f"log: {upstream.log}")
+        super().__init__(f"{key} is n/a: {_because(upstream)}: {message}", remedy=remedy)
         self.upstream = upstream
+
+
+def _because(upstream: StageResult) -> str:
+    """Why what needs ``upstream`` is n/a."""
+    return f"{upstream.key} {'is n/a' if upstream.is_out_of_reach else 'failed'}"
 
 
 def _leaving_a_bundle(stage: Callable[[Engine, Cell], _Product]) -> Callable[[Engine, Cell], _Product]:
@@ -356,7 +362,8 @@ class Engine:
 
     def _not_applicable(self, stage: StageName, target: str, upstream: StageResult) -> None:
         if self.run.store.result(self.run.id, stage, target) is None:
-            result = StageResult(stage, target, Status.NA, upstream=upstream.key, log=upstream.log)
+            detail = _because(upstream)
+            result = StageResult(stage, target, Status.NA, detail=detail, upstream=upstream.key, log=upstream.log)
             self.run.store.record(self.run.id, result)
 
 

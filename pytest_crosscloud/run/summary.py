@@ -107,6 +107,10 @@ class RunSummary:
         e2e = self.results.get(stage_key(StageName.E2E, cell.id))
         return e2e is not None and e2e.flaky and self.cell_status(cell) == Status.SUCCESS
 
+    def is_out_of_reach(self, cell: Cell) -> bool:
+        """Whether the cell never ran for want of what is not to be had from here, such as its project's registry."""
+        return any(stage.is_out_of_reach for stage in self.stages(cell).values())
+
     def cell_status(self, cell: Cell) -> Status:
         """The cell's badge, by the rules of cncf.ci: what comes upstream decides first.
 

@@ -104,7 +104,7 @@
     if (!stage?.error) return "";
     const { class: fault, message, remedy } = stage.error;
     return h("div", { class: "error" },
-      h("p", {}, link(route(key), h("b", {}, key)), ` failed (${fault})`),
+      h("p", {}, link(route(key), h("b", {}, key)), ` ${stage.status === "n/a" ? "is n/a" : "failed"} (${fault})`),
       h("pre", {}, message),
       remedy ? h("p", {}, h("b", {}, "Remedy "), remedy) : "");
   };

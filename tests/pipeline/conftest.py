@@ -12,7 +12,7 @@ from pytest_crosscloud import paths
 _PLUGIN = '''
 import dataclasses, os, pathlib, time
 from pytest_crosscloud import hookimpl
-from pytest_crosscloud.errors import StageError
+from pytest_crosscloud.errors import OutOfReach, StageError
 from pytest_crosscloud.model import (
     E2E, Artifacts, Cloud, Cluster, E2EResult, ErrorClass, Node, Pin, Project, Ref, Release, TestCounts)
 
@@ -31,6 +31,8 @@ def stage(context, what):
     if text == "fail":
         note(f"fail {{what}}")
         raise StageError(f"{{what}} went wrong", remedy="mend it", error_class=ErrorClass.PRODUCT)
+    if text == "out of reach":
+        raise OutOfReach("registry unreachable: far.test: no route", remedy="check the network", is_final=True)
     times = (HERE / "ledger").read_text().splitlines().count(f"start {{what}}")
     if text.startswith("quota") and times <= int(text.split()[1]):  # so many times
         (context.directory / "evidence").mkdir()
@@ -66,6 +68,8 @@ class Build:
             raise ValueError("a defect of the plugin")
         if ref == "nonsense":
             raise StageError(f"{{project.name}} has no ref {{ref!r}}", error_class=ErrorClass.CONFIGURATION)
+        if (HERE / f"resolve-{{project.name}}").exists():
+            raise OutOfReach("registry unreachable: far.test: no route", remedy="check the network", is_final=True)
         return Ref(ref, {{"stable": "v1.0.0", "head": "v1.1.0-rc1"}}.get(ref, ref))
     def fingerprint(self, project, ref, arch):
         return f"{{project.name}}-{{ref.version}}-{{arch}}"

@@ -147,7 +147,8 @@ def test_a_failure_is_told_by_its_first_line(screen: Screen) -> None:
 
 
 def test_what_one_failure_took_along_is_one_line(screen: Screen) -> None:
-    results = [stage("deploy", f"coredns-head-{n}", Status.NA, upstream="build coredns-head") for n in range(9)]
+    said = {"detail": "build coredns-head failed", "upstream": "build coredns-head"}
+    results = [stage("deploy", f"coredns-head-{n}", Status.NA, **said) for n in range(9)]
     screen.live.update(results, STARTED)
     assert screen.take() == [
         "  deploy     coredns-head-0  n/a                build coredns-head failed; so are 8 more stages"
