@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pytest_crosscloud import hookimpl
 from pytest_crosscloud.build.go import GoBuild, GoProgram
+from pytest_crosscloud.build.gotests import GoTests
 from pytest_crosscloud.build.parts import Part, Parts
 from pytest_crosscloud.model import E2E, Project
 
@@ -76,6 +77,13 @@ def crosscloud_projects() -> list[Project]:
                 }
             ),
             chart="prometheus",
-            e2e=E2E(build=GoProgram(directory=_HERE / "e2e", image="prometheus/e2e"), timeout=300),
+            e2e=E2E(
+                build=GoTests(
+                    program=GoProgram(directory=_HERE / "e2e", image="prometheus/e2e"),
+                    module="github.com/prometheus/prometheus",
+                    package="./promql",
+                ),
+                timeout=300,
+            ),
         )
     ]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import re
 import shutil
 import subprocess
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,11 +17,11 @@ from ..errors import StageError
 from ..lock import held
 from ..model import Artifacts, BuildRequest, ErrorClass, Pin, Project, Ref
 from ..stage import StageContext
-from ..toolchain.gobuild import go, go_build
+from ..toolchain.gobuild import go_build
 from ..toolchain.tools import tool
 from . import cache, resolve
 from .faults import classed
-from .gomodule import unserved, write_wrapper
+from .gomodule import prepare, unserved
 from .images import File, ImageConfig, write
 from .names import image_tag, pin_name
 
@@ -95,44 +93,14 @@ class GoBuild:
         return f"-s -w {self.ldflags.format(version=ref.version, number=number, commit=ref.commit)}".strip()
 
     def _make_program(self, request: BuildRequest, directory: Path, program: Path) -> None:
-        stage = request.stage
-        package = str(PurePosixPath(self.module, self.package))
-        env = {"GOOS": "linux", "GOARCH": request.arch, "CGO_ENABLED": "0"}
+        stage, version, arch = request.stage, request.ref.version, request.arch
         directory.mkdir()
         with classed(self.module):
-            wanted = f"{self.module}@{request.ref.version}"
-            stage.progress(f"fetching {self.module} {request.ref.version}")
-            go(stage, directory, "mod", "download", wanted)  # for its errors: with -json they are hidden in JSON
-            fetched = go(stage, directory, "mod", "download", "-json", wanted)
-            where = json.loads(fetched.output)
-            go_mod = json.loads(go(stage, directory, "mod", "edit", "-json", where["GoMod"]).output)
-            source = self._source_with_generated(where["Zip"], directory, request.ref) if self.generated else ""
-            write_wrapper(directory, go_mod, request.ref.version, Path(where["Dir"]), source)
-
-            downloads = 0
-
-            def downloading(line: str) -> None:
-                nonlocal downloads
-                if line.startswith("go: downloading "):
-                    downloads += 1
-                    stage.progress(f"fetching module {downloads}: {line.split()[2]}")
-
-            # Fetches every module that the program needs, and writes the sums that go.sum lacks.
-            listing = ("list", "-mod=mod", "-deps", "-f", "{{.ImportPath}}", f"-tags={self.tags}", package)
-            go(stage, directory, *listing, env=env, on_line=downloading, error_class=ErrorClass.PRODUCT)
-            _compile(stage, directory, package, program, request.arch, self._ldflags(request.ref), self.tags)
+            package = prepare(
+                stage, directory, self.module, version, self.package, arch, tags=self.tags, generated=self.generated
+            )
+            _compile(stage, directory, package, program, arch, self._ldflags(request.ref), self.tags)
         shutil.rmtree(directory)
-
-    def _source_with_generated(self, archive: str, directory: Path, ref: Ref) -> str:
-        """Unpack the module beside the wrapper, where files can be added: Go refuses overlays over its own cache."""
-        with zipfile.ZipFile(archive) as packed:
-            packed.extractall(directory)
-        source = f"./{self.module}@{ref.version}"
-        for name, content in self.generated.items():
-            path = directory / source / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content)
-        return source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,19 +128,22 @@ class GoProgram:
         """
 
         def make(folder: Path) -> None:
-            program = folder / "program"
-            with classed(str(self.directory)):
-                _compile(stage, self.directory, ".", program, arch, "-s -w")
-            config = ImageConfig(arch=arch, entrypoint=["/program"])
-            write(
-                folder / self.image, [File("/program", program, 0o755), File(_CERTIFICATES, _certificates()[0])], config
-            )
-            program.unlink()
+            self.write(stage, folder, arch)
 
         pins, cached = cache.pinned(
             stage, registry, self._fingerprint(arch), {name: self.image}, image_tag(self._version()), make
         )
         return pins[0], cached
+
+    def write(self, stage: StageContext, folder: Path, arch: str, beside: Mapping[str, Path] | None = None) -> None:
+        """Build the image's layout in ``folder``, with other programs beside this one."""
+        program = folder / "program"
+        with classed(str(self.directory)):
+            _compile(stage, self.directory, ".", program, arch, "-s -w")
+        files = [File("/program", program, 0o755), File(_CERTIFICATES, _certificates()[0])]
+        files += [File(path, source, 0o755) for path, source in (beside or {}).items()]
+        write(folder / self.image, files, ImageConfig(arch=arch, entrypoint=["/program"]))
+        program.unlink()
 
     def _fingerprint(self, arch: str) -> str:
         return cache.fingerprint(
@@ -186,12 +157,12 @@ class GoProgram:
 def _compile(
     stage: StageContext, directory: Path, package: str, program: Path, arch: str, ldflags: str, tags: str = ""
 ) -> None:
-    with _one_at_a_time(stage):
+    with one_at_a_time(stage):
         go_build(stage, directory, package, program, arch=arch, ldflags=ldflags, tags=tags)
 
 
 @contextmanager
-def _one_at_a_time(stage: StageContext) -> Iterator[None]:
+def one_at_a_time(stage: StageContext) -> Iterator[None]:
     """Hold the lock of Go builds, over all runs of this user.
 
     Two builds share most of their packages through Go's build cache, and one of them keeps every core busy: side by

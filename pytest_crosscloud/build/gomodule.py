@@ -7,10 +7,15 @@ import os
 import re
 import subprocess
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
+from ..model import ErrorClass
+from ..stage import StageContext
+from ..toolchain.gobuild import go
 from ..toolchain.tools import tool
 from .resolve import GO_TIMEOUT
 
@@ -43,7 +48,60 @@ def wrapper(go_mod: Mapping[str, Any], version: str, source: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_wrapper(directory: Path, go_mod: Mapping[str, Any], version: str, served: Path, source: str = "") -> None:
+def prepare(
+    stage: StageContext,
+    directory: Path,
+    module: str,
+    version: str,
+    package: str,
+    arch: str,
+    *,
+    tags: str = "",
+    generated: Mapping[str, str] = MappingProxyType({}),
+    tests: bool = False,
+) -> str:
+    """Write a wrapper into an empty directory, and fetch every module that the package needs; return its import path.
+
+    :param generated: files that are added to the module, by their paths in it.
+    :param tests: fetch what the package's tests need, too.
+    :raises StageError: class infrastructure, or product once the module itself is there.
+    """
+    wanted, path = f"{module}@{version}", str(PurePosixPath(module, package))
+    stage.progress(f"fetching {module} {version}")
+    go(stage, directory, "mod", "download", wanted)  # for its errors: with -json they are hidden in JSON
+    fetched = json.loads(go(stage, directory, "mod", "download", "-json", wanted).output)
+    go_mod = json.loads(go(stage, directory, "mod", "edit", "-json", fetched["GoMod"]).output)
+    source = _with_generated(fetched["Zip"], directory, wanted, generated) if generated else ""
+    _write_wrapper(directory, go_mod, version, Path(fetched["Dir"]), source)
+
+    downloads = 0
+
+    def downloading(line: str) -> None:
+        nonlocal downloads
+        if line.startswith("go: downloading "):
+            downloads += 1
+            stage.progress(f"fetching module {downloads}: {line.split()[2]}")
+
+    # Fetches every module that the program needs, and writes the sums that go.sum lacks.
+    listing = ["list", "-mod=mod", "-deps", f"-test={tests}".lower(), "-f", "{{.ImportPath}}", f"-tags={tags}", path]
+    env = {"GOOS": "linux", "GOARCH": arch, "CGO_ENABLED": "0"}
+    go(stage, directory, *listing, env=env, on_line=downloading, error_class=ErrorClass.PRODUCT)
+    return path
+
+
+def _with_generated(archive: str, directory: Path, wanted: str, generated: Mapping[str, str]) -> str:
+    """Unpack the module beside the wrapper, where files can be added: Go refuses overlays over its own cache."""
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(directory)
+    source = directory / wanted
+    for name, content in generated.items():
+        path = source / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return f"./{wanted}"
+
+
+def _write_wrapper(directory: Path, go_mod: Mapping[str, Any], version: str, served: Path, source: str = "") -> None:
     """Write the wrapper's go.mod, and the go.sum of the module, which was unpacked in ``served``."""
     (directory / "go.mod").write_text(wrapper(go_mod, version, source))
     if (sums := served / "go.sum").exists():
@@ -75,7 +133,7 @@ def _complaints(directory: Path, module: str, version: str, package: str, tags: 
     if "Dir" not in fetched:
         return str(fetched.get("Error", ""))
     go_mod = json.loads(_go(directory, "mod", "edit", "-json", fetched["GoMod"]).stdout)
-    write_wrapper(directory, go_mod, version, Path(fetched["Dir"]))
+    _write_wrapper(directory, go_mod, version, Path(fetched["Dir"]))
     listed = _go(
         directory, "list", "-mod=mod", "-deps", "-f", "-", f"-tags={tags}", str(PurePosixPath(module, package))
     )

@@ -14,6 +14,8 @@ from .. import matrix as matrices
 from .. import paths
 from ..build import cache
 from ..build.go import GoBuild, GoProgram
+from ..build.gotests import GoTests
+from ..build.parts import Parts
 from ..config import Config
 from ..declared import describe
 from ..errors import CrosscloudError, StageError
@@ -166,8 +168,10 @@ def _said(error: CrosscloudError) -> str:
 
 
 def _needs_go(project: Project) -> bool:
-    strategies = (project.build, *((project.e2e.build,) if project.e2e else ()))
-    return any(isinstance(strategy, GoBuild | GoProgram) for strategy in strategies)
+    strategies = [project.build, *([project.e2e.build] if project.e2e else [])]
+    if isinstance(project.build, Parts):
+        strategies += [part.build for part in project.build.parts.values()]
+    return any(isinstance(strategy, GoBuild | GoProgram | GoTests) for strategy in strategies)
 
 
 def _fingerprints(project: Project, ref: Ref, arch: str) -> Iterator[str]:

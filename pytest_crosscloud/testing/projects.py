@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from ..build.go import GoProgram
+from ..build.gotests import GoTests
 from ..build.names import pin_name
 from ..build.parts import Parts
 from ..build.upstream import UpstreamBuild
@@ -53,9 +54,11 @@ class ProjectContract:
             assert made[0] != other, f"{strategy} gives two inputs one fingerprint"
 
     def test_the_e2e_container_lies_here(self) -> None:
-        if self.project.e2e is None or not isinstance(self.project.e2e.build, GoProgram):
+        program = self.project.e2e.build if self.project.e2e else None
+        program = program.program if isinstance(program, GoTests) else program
+        if not isinstance(program, GoProgram):
             pytest.skip("it is no Go program of a directory")
-        directory = self.project.e2e.build.directory
+        directory = program.directory
         missing = [name for name in ("go.mod", "go.sum") if not (directory / name).is_file()]
         assert not missing, f"{directory} has no {', '.join(missing)}"
 

@@ -28,5 +28,5 @@ func main() {
 	go func() { fatal(http.Serve(listener, target.inbox)) }()
 	fmt.Printf("Prometheus at %s, Alertmanager at %s, alerts are received at %s\n",
 		target.prometheus, target.alertmanager, receiverAddress)
-	verify("prometheus", target.answers(patience), target.checks()...)
+	verify("prometheus", target.answers(patience), append(target.checks(), ownTests(ownProgram)...)...)
 }
