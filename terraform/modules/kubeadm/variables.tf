@@ -62,7 +62,7 @@ variable "registries" {
 }
 
 variable "durable" {
-  description = "Whether etcd waits for the disk and Go collects its garbage as usual. A cluster that lives for minutes and dies with its machine is quicker without."
+  description = "Whether etcd waits for the disk, Go collects its garbage as usual and kubelet keeps a share of the disk free. A cluster that lives for minutes and dies with its machine does without."
   type        = bool
   default     = true
 }
