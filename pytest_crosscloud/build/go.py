@@ -139,7 +139,8 @@ class GoProgram:
         """Build the image's layout in ``folder``, with other programs beside this one."""
         program = folder / "program"
         with classed(str(self.directory)):
-            _compile(stage, self.directory, ".", program, arch, "-s -w")
+            # Not in turn with modules' builds: it has little in common with them, and takes seconds, not minutes.
+            go_build(stage, self.directory, ".", program, arch=arch, ldflags="-s -w")
         files = [File("/program", program, 0o755), File(_CERTIFICATES, _certificates()[0])]
         files += [File(path, source, 0o755) for path, source in (beside or {}).items()]
         write(folder / self.image, files, ImageConfig(arch=arch, entrypoint=["/program"]))
