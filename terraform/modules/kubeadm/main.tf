@@ -40,23 +40,19 @@ locals {
     etcd = var.durable ? {} : { unsafe-no-fsync = "true", heartbeat-interval = "10", election-timeout = "100" }
   } : component => [for name, value in arguments : { name = name, value = value }] }
 
-  kubelet_configuration = {
+  kubelet_configuration = merge({
     apiVersion   = "kubelet.config.k8s.io/v1beta1"
     kind         = "KubeletConfiguration"
     cgroupDriver = "cgroupfs"
     clusterDNS   = [cidrhost(var.service_cidr, 10)]
     failCgroupV1 = false
-    # In bytes: a local cluster shares its host's disk, of which 15 % may be more than is ever free.
-    evictionHard = {
-      "memory.available"  = "100Mi"
-      "nodefs.available"  = "1Gi"
-      "nodefs.inodesFree" = "5%"
-      "imagefs.available" = "1Gi"
-    }
-    imageGCHighThresholdPercent = 100
     # A machine of namespaces shares its host's swap, and must not turn it off.
     failSwapOn = false
-  }
+    # It shares its host's disk, too: how full that is, in percent, is not its affair, and removing images helps nobody.
+    }, { for setting, value in {
+      evictionHard                = { "imagefs.available" = "1Gi", "memory.available" = "100Mi", "nodefs.available" = "1Gi" }
+      imageGCHighThresholdPercent = 100
+  } : setting => value if !var.durable })
 
   registration = { for node in var.nodes : node.name => {
     name             = local.names[node.name]
