@@ -105,10 +105,15 @@ class ImageConfig:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def write(directory: Path, files: Sequence[File], config: ImageConfig) -> Layout:
-    """Write an image of one layer with these files; the same inputs give the same digest, on any machine."""
+def write(directory: Path, files: Sequence[File], config: ImageConfig, below: Sequence[Path] = ()) -> Layout:
+    """Write an image with these files in a layer; the same inputs give the same digest, on any machine.
+
+    :param below: layers that come first: tar archives, not compressed, which are moved into the image.
+    """
     layout = Layout(directory)
-    layer = _write_layer(layout, files)
+    layers = [_take_layer(layout, archive) for archive in below]
+    if files or not layers:
+        layers.append(_write_layer(layout, files))
     runtime: dict[str, Any] = {"Entrypoint": list(config.entrypoint), "WorkingDir": "/"}
     if config.env:
         runtime["Env"] = [f"{name}={value}" for name, value in sorted(config.env.items())]
@@ -123,8 +128,8 @@ def write(directory: Path, files: Sequence[File], config: ImageConfig) -> Layout
         "architecture": config.arch,
         "os": "linux",
         "config": runtime,
-        "rootfs": {"type": "layers", "diff_ids": [layer.digest]},
-        "history": [{"created": _EPOCH, "created_by": "pytest-crosscloud"}],
+        "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in layers]},
+        "history": [{"created": _EPOCH, "created_by": "pytest-crosscloud"} for _ in layers],
     }
     config_blob = _write_json(layout, _CONFIG, description)
     manifest = _write_json(
@@ -134,7 +139,7 @@ def write(directory: Path, files: Sequence[File], config: ImageConfig) -> Layout
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": config_blob.descriptor(),
-            "layers": [layer.descriptor()],
+            "layers": [layer.descriptor() for layer in layers],
         },
     )
     layout.write_index(manifest)
@@ -171,10 +176,17 @@ def _write_layer(layout: Layout, files: Sequence[File]) -> Blob:
                 with file.content.open("rb") as content:
                     entry.size = os.fstat(content.fileno()).st_size
                     tar.addfile(entry, content)
-    with partial.open("rb") as written:
+    return _take_layer(layout, partial)
+
+
+def _take_layer(layout: Layout, archive: Path) -> Blob:
+    """Move a tar archive to where the layout has its blobs."""
+    with archive.open("rb") as written:
         digest = f"sha256:{hashlib.file_digest(written, 'sha256').hexdigest()}"
-    size = partial.stat().st_size
-    partial.rename(layout.path(digest))
+    size = archive.stat().st_size
+    target = layout.path(digest)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    archive.rename(target)
     return Blob(_LAYER, digest, size)
 
 

@@ -100,13 +100,13 @@ def git(url: str, project: Project, ref: str) -> Ref:
     if ref == HEAD:
         asked = project.head_ref
         if not asked:
-            return Ref(ref, found.default[:12], found.default, _page(url, found.default))
+            return Ref(ref, found.default[:12], found.default, page(url, found.default))
     if sha := found.tags.get(asked):
-        return Ref(ref, asked, sha, _page(url, asked))
+        return Ref(ref, asked, sha, page(url, asked))
     if sha := found.branches.get(asked):
-        return Ref(ref, sha[:12], sha, _page(url, sha), note=f"branch {asked}")
+        return Ref(ref, sha[:12], sha, page(url, sha), note=f"branch {asked}")
     if len(asked) == 40 and _SHA.fullmatch(asked):
-        return Ref(ref, asked[:12], asked, _page(url, asked))
+        return Ref(ref, asked[:12], asked, page(url, asked))
     raise no_such_ref(project, asked, [*found.tags, *found.branches], f"{url} has no tag or branch of that name")
 
 
@@ -138,7 +138,7 @@ def go_module(module: str, project: Project, ref: str, lacks: Callable[[str], st
     except Unreachable:
         commits = {}
     commit = asked if _SHA.fullmatch(asked) and len(asked) == 40 else commits.get(version, "")
-    return Ref(ref, version, commit, _page(url, commit or version), note)
+    return Ref(ref, version, commit, page(url, commit or version), note)
 
 
 def _head(url: str, project: Project, versions: list[str], lacks: Callable[[str], str] | None) -> tuple[str, str]:
@@ -251,6 +251,6 @@ def _guess_repository(module: str) -> str:
     return "https://" + "/".join(module.split("/")[:3])
 
 
-def _page(url: str, name: str) -> str:
+def page(url: str, name: str) -> str:
     """A page that shows a tag or commit, as GitHub and Gitea have it."""
     return f"{url.removesuffix('.git')}/tree/{name}" if url.startswith("http") and name else ""

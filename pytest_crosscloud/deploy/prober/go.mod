@@ -1,3 +1,0 @@
-module crosscloud.invalid/prober
-
-go 1.21
