@@ -1,0 +1,3 @@
+module pytest-crosscloud/projects/envoy/backend
+
+go 1.25.0
