@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from .declared import Problem
 from .errors import ConfigurationError
 from .marked_yaml import Document, Fault
-from .model import BuildTarget, Cell, Cloud, ClusterTarget, Project, Ref, StageName
+from .model import BuildTarget, Cell, Cloud, ClusterTarget, Project, Ref, StageName, Upgrade
 from .plugins import Plugins
 from .suggest import among
 from .toolchain import pins
@@ -56,8 +56,12 @@ class Config:
     state: str  #: where Terraform keeps the states of clusters, ``s3://bucket/prefix``; empty: beside each cluster
     problems: tuple[Problem, ...]  #: the plugins', and those of the files that stop nothing
 
-    def timeout(self, stage: StageName, target: BuildTarget | ClusterTarget | Cell) -> float:
+    def timeout(self, stage: str, target: BuildTarget | ClusterTarget | Cell | Upgrade) -> float:
         """Seconds that a stage of a target may take."""
+        if isinstance(target, Upgrade):  # three deploys, and an e2e after each
+            cell = Cell(target.before, target.cluster, target.id)
+            return 3 * (self.timeout(StageName.DEPLOY, cell) + self.timeout(StageName.E2E, cell))
+        stage = StageName(stage)
         if isinstance(target, Cell):
             project = self.projects[target.build.project]
             if stage == StageName.DEPLOY:

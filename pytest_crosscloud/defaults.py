@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         E2EResult,
         ProvisionRequest,
         Release,
+        Upgraded,
+        UpgradeRequest,
     )
 
 
@@ -57,3 +59,10 @@ def crosscloud_e2e(request: E2ERequest) -> E2EResult:
     from .deploy import e2e  # late: it needs kubernetes
 
     return e2e.run(request)
+
+
+@hookimpl(trylast=True)
+def crosscloud_upgrade(request: UpgradeRequest) -> Upgraded:
+    from .deploy import upgrade  # late: it needs pyhelm3 and kubernetes
+
+    return upgrade.upgrade(request)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         ProvisionRequest,
         Release,
         StageResult,
+        Upgraded,
+        UpgradeRequest,
     )
     from .run.summary import RunSummary
 
@@ -120,6 +122,17 @@ def crosscloud_e2e(request: E2ERequest) -> E2EResult | None:
     A test that failed is a result with ``exit_code`` other than 0, not an error.
 
     :raises StageError: the container could not be run to its end.
+    """
+
+
+@hookspec(firstresult=True)
+def crosscloud_upgrade(request: UpgradeRequest) -> Upgraded | None:
+    """Change a release that is used to other pins, and back; return it when it is ready, with how it answered.
+
+    ``pytest --upgrade`` does it, stable to head and back, with the project's e2e container before and after. The
+    framework's own is ``helm upgrade``, while a pod beside the release asks the TCP ports of its Services all the time.
+
+    :raises StageError: it did not become ready, or was away for longer than ``Project.upgrade_gap``.
     """
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from .config import Config
 from .errors import ConfigurationError
-from .model import BuildTarget, Cell, Cloud, ClusterTarget, Project
+from .model import BuildTarget, Cell, Cloud, ClusterTarget, Project, Upgrade
 from .suggest import among
 
 #: The two releases of cncf.ci's table.
@@ -37,10 +37,23 @@ class Matrix:
     builds: tuple[BuildTarget, ...]
     clusters: tuple[ClusterTarget, ...]
 
+    @property
+    def upgrades(self) -> tuple[Upgrade, ...]:
+        """From the first ref of each project to its last one, on each cluster. None where there is but one ref."""
+        pairs: dict[tuple[str, ClusterTarget], list[BuildTarget]] = {}
+        for cell in self.cells:
+            pairs.setdefault((cell.build.project, cell.cluster), []).append(cell.build)
+        found = {key: builds for key, builds in pairs.items() if len(builds) > 1}
+        ids = _ids([(project, cluster.id) for project, cluster in found])
+        return tuple(
+            Upgrade(builds[0], builds[-1], cluster, id_)
+            for ((_, cluster), builds), id_ in zip(found.items(), ids, strict=True)
+        )
+
     def narrow(
         self, *, over: str, projects: str | Iterable[str] | None = None, clouds: str | Iterable[str] | None = None
-    ) -> list[Cell] | list[BuildTarget] | list[ClusterTarget]:
-        """The ``builds``, ``clusters`` or ``cells`` (``over`` says which) of some projects and clouds, in order.
+    ) -> list[Cell] | list[BuildTarget] | list[ClusterTarget] | list[Upgrade]:
+        """The ``builds``, ``clusters``, ``cells`` or ``upgrades`` (``over``) of some projects and clouds, in order.
 
         What ``@pytest.mark.crosscloud`` asks for. Names outside of the matrix are no error: they are not selected.
 
@@ -48,10 +61,9 @@ class Matrix:
         :param clouds: likewise.
         :raises ConfigurationError: ``over`` is something else.
         """
-        if over not in ("builds", "clusters", "cells"):
-            raise ConfigurationError(
-                f"over={over!r} is no part of a matrix{among(over, ('builds', 'clusters', 'cells'))}"
-            )
+        parts = ("builds", "clusters", "cells", "upgrades")
+        if over not in parts:
+            raise ConfigurationError(f"over={over!r} is no part of a matrix{among(over, parts)}")
         of_projects = None if projects is None else _split(projects)
         of_clouds = None if clouds is None else _split(clouds)
         cells = [
@@ -62,6 +74,8 @@ class Matrix:
         ]
         if over == "cells":
             return cells
+        if over == "upgrades":
+            return list(Matrix(tuple(cells), (), ()).upgrades)
         if over == "builds":
             builds = {cell.build for cell in cells}
             return [build for build in self.builds if build in builds]

@@ -167,6 +167,14 @@ class Release(Json):
 
 
 @dataclass(frozen=True)
+class Upgraded:
+    """A release that was changed while it was used."""
+
+    release: Release
+    availability: str  #: how it answered meanwhile, in a line
+
+
+@dataclass(frozen=True)
 class TestCounts(Json):
     """What the e2e container's JUnit file counted."""
 
@@ -232,6 +240,20 @@ class Cell:
     id: str
 
 
+#: The stage of an Upgrade; not one of a cell's.
+UPGRADE = "upgrade"
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """A release that is taken from one build to another and back, on one cluster."""
+
+    before: BuildTarget
+    after: BuildTarget
+    cluster: ClusterTarget
+    id: str
+
+
 # -- what plugins declare -----------------------------------------------------------------------------------
 
 
@@ -288,6 +310,14 @@ class DeployRequest:
     rootdir: Path = field(default_factory=Path.cwd)  #: pytest's: where relative charts are looked for
 
 
+@dataclass(frozen=True, kw_only=True)
+class UpgradeRequest(DeployRequest):
+    """What is given to change a release that is used: ``artifacts`` are the new pins."""
+
+    replaces: Release  #: as it is now
+    registry: str  #: where the framework's own helper images are pushed, as in BuildRequest
+
+
 @dataclass(frozen=True)
 class E2ERequest:
     """What the e2e runner is given: a release on a cluster."""
@@ -298,6 +328,7 @@ class E2ERequest:
     release: Release
     registry: str  #: where the framework's own helper images are pushed, as in BuildRequest
     stage: StageContext
+    env: Mapping[str, str] = field(default_factory=dict)  #: what its container is told beside the project's own
 
 
 class BuildStrategy(Protocol):
@@ -457,6 +488,7 @@ class Project:
     values: Mapping[str, Any] = field(default_factory=dict)  #: Helm values below the pins
     timeout: float = 900.0  #: seconds for the deploy, below ``timeouts.deploy`` and the project's of cross-cloud.yml
     e2e: E2E | None = None
+    upgrade_gap: float = 1.0  #: seconds that a Service may answer nobody while the release is upgraded
 
     def __post_init__(self) -> None:
         # One word for it from here on: build strategies of others know the empty one.

@@ -7,6 +7,7 @@ what a run needs is imported when the command line selects one.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +23,8 @@ _CELL_FIXTURES = {"release", "e2e"}
 _BUILD_FIXTURE = "artifacts"
 _CLUSTER_FIXTURE = "cluster"
 _TARGET = "crosscloud_target"
+
+_UPGRADES = "test_upgrade.py"
 
 #: A duplicate of the standard output that pytest was started with.
 _terminal = pytest.StashKey[int]()
@@ -61,6 +64,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="RUN",
         help="go on with a run that was cut off (default: the newest): what it has finished is taken over, on clusters "
         "that still live; without --clouds and --projects, with its selection",
+    )
+    group.addoption(
+        "--upgrade",
+        action="store_true",
+        help="take a release of each project from its first ref to its last one and back, on each cluster, and ask it "
+        "meanwhile; with -k upgrade, nothing else",
     )
     group.addoption("--crosscloud-out", metavar="DIR", help="where reports go (default: reports/out in the rootdir)")
     group.addoption("--bundle", metavar="FILE", help="repeat the failed cell of a bundle, as crosscloud repro does")
@@ -127,7 +136,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "crosscloud(projects=…, clouds=…, over=…): narrow a test's part of the matrix; over='builds', "
-        "'clusters' or 'cells' says which part a test of the pipeline fixture runs over",
+        "'clusters', 'cells' or 'upgrades' says which part a test of the pipeline fixture runs over",
     )
     # Of pytest_crosscloud.testing, whose tests are collected in other people's packages.
     config.addinivalue_line("markers", "root: needs root: it starts machines of this computer")
@@ -141,6 +150,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
         config.args = [suite.__path__[0]]
     session.register()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Upgrades take as long as all the rest: the bundled suite has them for those who ask."""
+    if collection_path.name != _UPGRADES or config.getoption("--upgrade"):
+        return None
+    return True if collection_path.parent == Path(__file__).parent / "suite" else None
 
 
 # -- parametrization ----------------------------------------------------------------------------------------

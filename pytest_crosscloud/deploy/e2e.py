@@ -88,6 +88,7 @@ def job(request: E2ERequest, image: str, collector: str, seconds: int) -> dict[s
         "CROSSCLOUD_VERSION": request.artifacts.ref.version,
         **{f"{pin.name}_TAG": pin.tag for pin in request.artifacts.pins},
         **request.project.e2e.env,
+        **request.env,
     }
     mount = {"name": "results", "mountPath": RESULTS}
     return {

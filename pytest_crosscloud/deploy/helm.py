@@ -33,19 +33,22 @@ _REMOVAL = 60.0
 _LOG_LINES = 15
 
 
-def deploy(request: DeployRequest) -> Release:
+def deploy(request: DeployRequest, *, in_place: bool = False) -> Release:
     """Install the project's chart and wait until every object of it is ready.
+
+    :param in_place: the release is there already, and is changed as it is.
 
     :raises StageError: (class configuration) there is no such chart, it does not render, or Kubernetes refuses
         its objects; (infrastructure) an image cannot be pulled, no node has room, the API does not answer;
         (product) its pods crash or never become ready.
     """
     stage, namespace = request.stage, request.namespace
-    stage.progress("preparing the namespace")
     chart = find_chart(request.project.chart, request.rootdir)
     helm = Helm(str(tool("helm", stage)), request.cluster.kubeconfig, stage.marks)
     api = Api(request.cluster.kubeconfig)
-    _create_namespace(api, request)
+    if not in_place:
+        stage.progress("preparing the namespace")
+        _create_namespace(api, request)
     stage.write(f"$ helm upgrade --install {request.release} {chart} --namespace {namespace} --wait --wait-for-jobs")
     try:
         released = asyncio.run(_install(request, helm, api, chart))

@@ -6,7 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Mapping
 
-from ..model import StageName
+from ..model import UPGRADE, StageName
 
 #: Seconds that a stage takes, for want of recorded durations. Only their proportions matter.
 GUESS: Mapping[str, float] = {
@@ -14,6 +14,7 @@ GUESS: Mapping[str, float] = {
     StageName.PROVISION: 60.0,
     StageName.DEPLOY: 20.0,
     StageName.E2E: 40.0,
+    UPGRADE: 180.0,
 }
 
 

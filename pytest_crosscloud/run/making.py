@@ -15,7 +15,7 @@ from urllib.error import URLError
 
 from .. import disk
 from ..errors import StageError
-from ..model import BuildTarget, Cell, ClusterTarget, Failure, StageName, StageResult, Status
+from ..model import BuildTarget, Cell, ClusterTarget, Failure, StageName, StageResult, Status, Upgrade
 from ..redact import redact
 from ..stage import StageContext
 from . import processes
@@ -24,7 +24,7 @@ from .attempts import Again, Attempts, gist
 if TYPE_CHECKING:
     from .context import Run
 
-Target = BuildTarget | ClusterTarget | Cell
+Target = BuildTarget | ClusterTarget | Cell | Upgrade
 
 #: The product of a stage as JSON, and the line that tells a person about it.
 Outcome = tuple[dict[str, Any], str]
@@ -63,7 +63,7 @@ def held(run: Run, key: str, seconds: float) -> Iterator[None]:
         yield
 
 
-def patience(run: Run, stage: StageName, target: Target) -> float:
+def patience(run: Run, stage: str, target: Target) -> float:
     """Seconds that a worker may wait for another that makes this stage."""
     return run.config.timeout(stage, target) * (1 + run.settings.flaky_reruns) + _STUCK
 
@@ -96,9 +96,7 @@ class Making:
     :param earlier: what the store has of it, if a worker died while it made this stage.
     """
 
-    def __init__(
-        self, run: Run, stage: StageName, target: Target, folder: str, earlier: StageResult | None = None
-    ) -> None:
+    def __init__(self, run: Run, stage: str, target: Target, folder: str, earlier: StageResult | None = None) -> None:
         self._store = run.store
         self._is_taken_over = earlier is not None
         self._seconds = run.config.timeout(stage, target)

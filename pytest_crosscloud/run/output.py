@@ -14,7 +14,7 @@ from ..errors import ConfigurationError
 _MARKER = ".crosscloud"
 
 #: What a run writes. Allure's history stays: it is meant to grow.
-_LOGS = ("builds", "clusters", "cells")
+_LOGS = ("builds", "clusters", "cells", "upgrades")
 _FOLDERS = (*_LOGS, "allure-results", "allure")
 _FILES = ("results.json", "index.html", "junit.xml", "allure.log")
 

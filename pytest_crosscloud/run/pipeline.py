@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from ..errors import CrosscloudError
-from ..model import Artifacts, BuildTarget, Cell, Cluster, ClusterTarget, E2EResult, Release
+from ..model import Artifacts, BuildTarget, Cell, Cluster, ClusterTarget, E2EResult, Release, Upgrade
 from .stages import NotApplicable, StageFailed
 from .store import StoreFull
 
@@ -26,7 +26,7 @@ class Pipeline:
     A skip is what a stage of its own is, too, if what that would take over from elsewhere is out of reach.
     """
 
-    def __init__(self, engine: Engine, target: Cell | BuildTarget | ClusterTarget) -> None:
+    def __init__(self, engine: Engine, target: Cell | BuildTarget | ClusterTarget | Upgrade) -> None:
         self._engine = engine
         self.target = target
 
@@ -47,6 +47,11 @@ class Pipeline:
     def e2e(self) -> E2EResult:
         assert isinstance(self.target, Cell)
         return self._call(self._engine.e2e, self.target)
+
+    def upgrade(self) -> None:
+        """Of a test over ``upgrades``: take a release from one ref to the other and back."""
+        assert isinstance(self.target, Upgrade)
+        self._call(self._engine.upgrade, self.target)
 
     def _call(self, stage: Callable[[_Target], _Product], target: _Target) -> _Product:
         error: CrosscloudError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CrosscloudError
-from ..model import Cell, ClusterTarget, ProvisionRequest, Ref
+from ..model import Cell, ClusterTarget, ProvisionRequest, Ref, Upgrade
 from ..stage import StageContext
 
 if TYPE_CHECKING:
@@ -31,6 +31,16 @@ def namespace(run: str, cell: Cell) -> str:
 def release(cell: Cell) -> str:
     """The name of the cell's Helm release."""
     return _label(cell.build.id)
+
+
+def upgrade_namespace(run: str, target: Upgrade) -> str:
+    """The namespace of a release that is upgraded."""
+    return _label(f"{target.id}-upgrade-{run}")
+
+
+def upgrade_release(target: Upgrade) -> str:
+    """The name of a Helm release that is upgraded."""
+    return _label(f"{target.before.project}-upgrade")
 
 
 def of_target(run: Run, target: ClusterTarget, stage: StageContext) -> ProvisionRequest:

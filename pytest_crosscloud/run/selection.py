@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 #: As pytest's options call them.
-_OPTIONS = ("clouds", "projects", "refs", "kubernetes", "arch", "registry", "keyword", "markexpr", "pyargs")
+_OPTIONS = ("clouds", "projects", "refs", "kubernetes", "arch", "registry", "keyword", "markexpr", "pyargs", "upgrade")
 _CONFIG = "crosscloud_config"
 
 

@@ -55,6 +55,8 @@ class Session:
         self.config = configuration.load(Path(given) if given else None, self.plugins, rootdir)
         self.bundle: Bundle | None = None
         self.matrix = self._repeated(option("--bundle")) if option("--bundle") else self._asked_for()
+        if option("--upgrade") and not self.matrix.upgrades:
+            raise ConfigurationError("--upgrade goes from one ref to another", remedy="give two of them with --refs")
         keep = option("--keep-failed")
         self.registry: str = option("--registry") or ""
         self.settings = Settings(

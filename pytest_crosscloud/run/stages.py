@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import CrosscloudError, StageError
 from ..model import (
+    UPGRADE,
     Artifacts,
     BuildRequest,
     BuildTarget,
@@ -32,6 +33,7 @@ from ..model import (
     StageName,
     StageResult,
     Status,
+    Upgrade,
     stage_key,
 )
 from ..stage import StageContext
@@ -202,10 +204,7 @@ class Engine:
                 stage=stage,
                 rootdir=Path(self.run.settings.rootdir),
             )
-            if not self.run.config.clouds[cell.cluster.cloud].provides_cluster:
-                # The cluster stays, so what we put into it must go by itself.
-                spec = {"kubeconfig": cluster.kubeconfig, "namespace": request.namespace, "release": request.release}
-                self.run.store.put_resource(Resource(self.run.id, "release", request.namespace, "intended", spec))
+            self._intend_release(cell, cluster, request.namespace, request.release)
             with self._owned(stage, cluster), _evidence(cluster, request.namespace, request.release, stage):
                 if self.run.settings.resumes:
                     namespace = requests.namespace(self.run.settings.resumes, cell)
@@ -245,17 +244,55 @@ class Engine:
             with self._owned(stage, cluster), _evidence(cluster, release.namespace, release.name, stage):
                 result: E2EResult = self._hook.crosscloud_e2e(request=request)
                 if result.exit_code != 0:
-                    raise _e2e_failure(result)
+                    raise e2e_failure(result)
             counts = result.counts
             return result.to_json(), f"{counts.passed} checks passed" if counts else result.detail or "exit code 0"
 
         return E2EResult.from_json(self._once(StageName.E2E, cell, f"cells/{cell.id}", make).data)
 
+    def upgrade(self, target: Upgrade) -> None:
+        """Take a release from one build to another and back, or say how that ended in this run.
+
+        :raises StageFailed: a step of it failed.
+        :raises NotApplicable: a build or the provision failed.
+        """
+        try:
+            before, after = self.artifacts(target.before), self.artifacts(target.after)
+            cluster = self.cluster(target.cluster)
+        except StageFailed as failed:
+            self._not_applicable(UPGRADE, target.id, failed.result)
+            raise NotApplicable(stage_key(UPGRADE, target.id), failed.result) from None
+
+        def make(stage: StageContext) -> Outcome:
+            from .upgrade import Journey
+
+            config = self.run.config
+            cell = Cell(target.before, target.cluster, target.id)
+            journey = Journey(
+                plugins=self.run.plugins,
+                project=config.projects[target.before.project],
+                before=before,
+                after=after,
+                cluster=cluster,
+                namespace=requests.upgrade_namespace(self.run.id, target),
+                release=requests.upgrade_release(target),
+                registry=self.run.settings.registry,
+                rootdir=Path(self.run.settings.rootdir),
+                deploy_timeout=config.timeout(StageName.DEPLOY, cell),
+                e2e_timeout=config.timeout(StageName.E2E, cell),
+                stage=stage,
+            )
+            self._intend_release(cell, cluster, journey.namespace, journey.release)
+            with self._owned(stage, cluster), _evidence(cluster, journey.namespace, journey.release, stage):
+                return journey.make()
+
+        self._once(UPGRADE, target, f"upgrades/{target.id}", make)
+
     # -- once per run -----------------------------------------------------------------------------------------
 
     def _once(
         self,
-        stage: StageName,
+        stage: str,
         target: Target,
         folder: str,
         make: Make,
@@ -276,7 +313,7 @@ class Engine:
         return result
 
     def _in_turn(
-        self, stage: StageName, target: Target, folder: str, make: Make, undo: Undo, inherit: Inherit
+        self, stage: str, target: Target, folder: str, make: Make, undo: Undo, inherit: Inherit
     ) -> StageResult:
         """The stage's result, made here if it is this worker's turn and nobody has."""
         key, store = stage_key(stage, target.id), self.run.store
@@ -330,6 +367,12 @@ class Engine:
                 self._not_applicable(stage, cell.id, failed.result)
             raise NotApplicable(stage_key(StageName.DEPLOY, cell.id), failed.result) from None
 
+    def _intend_release(self, cell: Cell, cluster: Cluster, namespace: str, release: str) -> None:
+        """Where the cluster stays, what we put into it must go by itself."""
+        if not self.run.config.clouds[cell.cluster.cloud].provides_cluster:
+            spec = {"kubeconfig": cluster.kubeconfig, "namespace": namespace, "release": release}
+            self.run.store.put_resource(Resource(self.run.id, "release", namespace, "intended", spec))
+
     def _reuse(self, request: ProvisionRequest, target: ClusterTarget) -> Outcome | None:
         """A cluster of the pool, if the run is to take one and there is one."""
         if self.run.settings.reuse is None or not request.cloud.provides_cluster:
@@ -360,7 +403,7 @@ class Engine:
         except Exception as error:
             request.stage.write(f"the console output could not be collected: {type(error).__name__}: {error}")
 
-    def _not_applicable(self, stage: StageName, target: str, upstream: StageResult) -> None:
+    def _not_applicable(self, stage: str, target: str, upstream: StageResult) -> None:
         if self.run.store.result(self.run.id, stage, target) is None:
             detail = _because(upstream)
             result = StageResult(stage, target, Status.NA, detail=detail, upstream=upstream.key, log=upstream.log)
@@ -393,7 +436,8 @@ def _evidence(cluster: Cluster, namespace: str, release: str, stage: StageContex
         raise
 
 
-def _e2e_failure(result: E2EResult) -> StageError:
+def e2e_failure(result: E2EResult) -> StageError:
+    """What a stage fails with whose e2e is red."""
     if result.counts:
         total = result.counts.passed + result.counts.failed
         message = f"{result.counts.failed} of {total} checks failed: " + "; ".join(result.failures[:3])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ..model import BuildTarget, Cell, ClusterTarget, StageName, stage_key
+from ..model import UPGRADE, BuildTarget, Cell, ClusterTarget, StageName, Upgrade, stage_key
 from .graph import STAGES, Stages
 
 
@@ -16,12 +16,16 @@ def place(item: pytest.Item, parameter: str) -> None:
         item.stash[STAGES] = stages(target)
 
 
-def stages(target: Cell | BuildTarget | ClusterTarget) -> Stages:
+def stages(target: Cell | BuildTarget | ClusterTarget | Upgrade) -> Stages:
     """What a test of ``target`` makes, and what must have ended before it is worth a worker."""
     match target:
         case Cell(build, cluster, id_):
             upstream = (stage_key(StageName.BUILD, build.id), stage_key(StageName.PROVISION, cluster.id))
             return Stages(needs=upstream, makes=(stage_key(StageName.DEPLOY, id_), stage_key(StageName.E2E, id_)))
+        case Upgrade(before, after, cluster, id_):
+            builds = (stage_key(StageName.BUILD, build.id) for build in (before, after))
+            provision = stage_key(StageName.PROVISION, cluster.id)
+            return Stages(needs=(*builds, provision), makes=(stage_key(UPGRADE, id_),))
         case BuildTarget():
             return Stages(makes=(stage_key(StageName.BUILD, target.id),))
         case ClusterTarget():

@@ -1,0 +1,3 @@
+module crosscloud.invalid/prober
+
+go 1.21
