@@ -16,6 +16,9 @@ _HERE = Path(__file__).resolve().parent
 _VERSION = (
     "-X github.com/prometheus/common/version.Version={number} -X github.com/prometheus/common/version.Revision={commit}"
 )
+# Go wants /v3 in the path of a module that has v3.13.5: this one has it as v0.313.5.
+_RELEASE = (r"v0\.(\d)0?(\d+)\.(.+)", r"v\1.\2.\3")
+
 _NOBODY = "65534:65534"
 
 # Alertmanager's web interface is made by npm when it is released, and embedded: the module has it only up to v0.28.
@@ -33,7 +36,7 @@ def crosscloud_projects() -> list[Project]:
             project_url="https://prometheus.io",
             repository_url="https://github.com/prometheus/prometheus",
             cncf_relation="Graduated",
-            stable_ref="v0.313.5",
+            stable_ref="v3.13.5",
             head_ref="main",
             arch=("amd64", "arm64"),
             build=Parts(
@@ -44,6 +47,7 @@ def crosscloud_projects() -> list[Project]:
                             package="./cmd/prometheus",
                             image="prometheus/prometheus",
                             ldflags=_VERSION,
+                            release=_RELEASE,
                             user=_NOBODY,
                             ports=("9090/tcp",),
                         )

@@ -39,7 +39,8 @@ class GoBuild:
     module: str  #: e.g. ``github.com/coredns/coredns``
     image: str  #: repository path in the run's registry, e.g. ``coredns/coredns``
     package: str = "."  #: of the main package, relative to the module: ``./cmd/prometheus``
-    ldflags: str = ""  #: added to ``-s -w``; ``{version}``, ``{number}`` (without the v) and ``{commit}`` are filled in
+    #: added to ``-s -w``; ``{version}``, ``{number}`` (of the release, without the v) and ``{commit}`` are filled in
+    ldflags: str = ""
     tags: str = ""  #: build tags, with commas
     arguments: Sequence[str] = ()  #: of the image's entrypoint, after the program
     user: str = ""  #: numeric, as in ``65532:65532``; empty: root
@@ -47,12 +48,14 @@ class GoBuild:
     env: Mapping[str, str] = field(default_factory=dict)
     #: files that a release's own build generates and the module lacks, as a web interface: path and what stands for it
     generated: Mapping[str, str] = field(default_factory=dict)
+    #: how releases are called where the module's tags are not: a regular expression of tags, and what it becomes
+    release: tuple[str, str] = ("", "")
 
     def resolve(self, project: Project, ref: str) -> Ref:
         def lacks(version: str) -> str:
             return unserved(self.module, version, self.package, self.tags)
 
-        return resolve.go_module(self.module, project, ref, lacks)
+        return resolve.go_module(self.module, project, ref, lacks, self._release_of)
 
     def fingerprint(self, project: Project, ref: Ref, arch: str) -> str:
         inputs = [self.module, ref.version, self.package, self._ldflags(ref), self.tags, self.image]
@@ -88,8 +91,13 @@ class GoBuild:
         )
         return Artifacts(request.project.name, request.ref, request.arch, pins, cached=cached)
 
+    def _release_of(self, version: str) -> str:
+        pattern, release = self.release
+        found = re.fullmatch(pattern, version)
+        return found.expand(release) if found else version
+
     def _ldflags(self, ref: Ref) -> str:
-        number = ref.version.removeprefix("v")
+        number = self._release_of(ref.version).removeprefix("v")
         return f"-s -w {self.ldflags.format(version=ref.version, number=number, commit=ref.commit)}".strip()
 
     def _make_program(self, request: BuildRequest, directory: Path, program: Path) -> None:

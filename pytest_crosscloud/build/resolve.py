@@ -113,13 +113,20 @@ def git(url: str, project: Project, ref: str) -> Ref:
 # -- the module proxy -------------------------------------------------------------------------------------------
 
 
-def go_module(module: str, project: Project, ref: str, lacks: Callable[[str], str] | None = None) -> Ref:
+def go_module(
+    module: str,
+    project: Project,
+    ref: str,
+    lacks: Callable[[str], str] | None = None,
+    release_of: Callable[[str], str] = str,
+) -> Ref:
     """Resolve a ref of a Go module to a version that the module proxy serves.
 
     ``head`` is the branch's commit where git can be reached, else the newest tag that the proxy serves with all that
     it requires.
 
     :param lacks: tells what a version requires that the proxy does not serve; empty: nothing.
+    :param release_of: what the project calls a version, where that is another word.
     :raises Unreachable: the proxy cannot be asked.
     :raises StageError: (class configuration) no such ref.
     """
@@ -132,7 +139,10 @@ def go_module(module: str, project: Project, ref: str, lacks: Callable[[str], st
         asked, note = _head(url, project, versions, lacks)
     if not asked:
         raise no_such_ref(project, ref, versions, f"the module proxy serves no version of {module}")
+    asked = next((version for version in versions if release_of(version) == asked), asked)
     version = asked if asked in versions else _query(module, project, asked, versions)
+    if (release := release_of(version)) != version:
+        note = "; ".join(filter(None, (f"release {release}", note)))
     try:
         commits = remote(url).tags
     except Unreachable:

@@ -201,6 +201,7 @@ CHANGES: list[dict[str, Any]] = [
     {"ports": ("53/udp",)},
     {"env": {"A": "b"}},
     {"generated": {"ui/index.html": ""}},
+    {"release": (r"v1\.(.+)", r"v2.\1")},
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,15 @@ def test_head_is_the_newest_tag_of_which_everything_is_served(served: ModuleProx
         "with all that it requires: v1.12.0 lacks example.test/refused@v1.0.0 (no such file or directory)"
     )
     assert unfinished.build.resolve(unfinished, "v1.12.0").version == "v1.12.0", "what was typed is taken as it is"
+
+
+def test_a_release_may_have_another_name_than_its_tag(served: ModuleProxy, tmp_path: Path) -> None:
+    build = GoBuild(module=MODULE, image="sample", release=(r"v1\.(\d+)\.0", r"v\1"))
+    sample = replace(project(tmp_path / "nothing", stable_ref="v9"), build=build)
+    for ref in ("stable", "v9", "v1.9.0"):
+        found = build.resolve(sample, ref)
+        assert (found.name, found.version, found.note) == (ref, "v1.9.0", "release v9")
+    assert build.resolve(sample, "head").version == "v1.11.0-rc.1"
 
 
 def test_head_is_the_newest_tag_if_every_one_lacks_something(served: ModuleProxy, tmp_path: Path) -> None:

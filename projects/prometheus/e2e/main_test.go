@@ -315,6 +315,16 @@ func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
 	}
 }
 
+func TestPrometheusSaysItsReleaseAndNotItsModulesVersion(t *testing.T) {
+	for version, want := range map[string]string{
+		"0.315.0": "3.15.0", "0.305.1-rc.0": "3.5.1-rc.0", "3.15.0": "3.15.0", "0.54.1": "0.54.1", "abc": "abc",
+	} {
+		if got := release(version); got != want {
+			t.Errorf("%s is %s", version, got)
+		}
+	}
+}
+
 func TestAServerThatIsNotThereFailsOneCheck(t *testing.T) {
 	target := start(t, "")
 	target.prometheus = "http://127.0.0.1:1"
@@ -337,7 +347,7 @@ func TestTheEnvironmentSaysWhatIsTested(t *testing.T) {
 	}
 	found, err := fromEnvironment(func(name string) string { return variables[name] })
 	if err != nil || found.prometheus != "http://10.96.3.4:9090" || found.alertmanager != "http://10.96.3.5:9093" ||
-		found.versions["node-exporter"] != "1.12.1" {
+		found.versions["node-exporter"] != "1.12.1" || found.versions["prometheus"] != "3.15.0" {
 		t.Errorf("%+v %v", found, err)
 	}
 	for name := range variables {

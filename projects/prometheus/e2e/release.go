@@ -43,5 +43,16 @@ func fromEnvironment(env environment) (target, error) {
 		}
 		found.versions[job] = strings.TrimPrefix(env(name), "v")
 	}
+	found.versions["prometheus"] = release(found.versions["prometheus"])
 	return found, nil
+}
+
+// release is what Prometheus calls the version of its module: 0.315.0 is 3.15.0.
+func release(version string) string {
+	var minor int
+	var rest string
+	if _, err := fmt.Sscanf(version, "0.%d.%s", &minor, &rest); err != nil || minor < 300 {
+		return version
+	}
+	return fmt.Sprintf("%d.%d.%s", minor/100, minor%100, rest)
 }
