@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_crosscloud import paths
-from pytest_crosscloud.deploy import helm
+from pytest_crosscloud.deploy import E2E_LABEL, helm
 from pytest_crosscloud.deploy.e2e import CONTAINER
 from pytest_crosscloud.kube import Api, ApiError
 from pytest_crosscloud.model import Artifacts, Cluster, Project, StageName
@@ -126,7 +126,7 @@ def _job(project: Project, artifacts: Artifacts) -> dict[str, Any]:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": "e2e"},
-        "spec": {"backoffLimit": 0, "template": {"spec": pod}},
+        "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": {E2E_LABEL: _RELEASE}}, "spec": pod}},
     }
 
 

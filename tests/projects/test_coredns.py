@@ -27,9 +27,16 @@ def test_stable_is_a_tag_and_the_e2e_container_lies_beside_the_plugin(coredns: P
     assert (E2E / "go.sum").is_file()
 
 
-def test_the_e2e_container_expects_what_the_chart_puts_into_the_hosts_zone(coredns: Project) -> None:
-    hosts = yaml.safe_load(paths.data("charts", "coredns", "values.yaml").read_text())["hosts"]
+def test_the_e2e_container_expects_what_the_charts_values_say(coredns: Project) -> None:
+    values = yaml.safe_load(paths.data("charts", "coredns", "values.yaml").read_text())
+    hosts = values["hosts"]
     records = {name if name != "@" else "": address for name, address in hosts["records"].items()}
     expected = {f"{name}.{hosts['zone']}".lstrip("."): address for name, address in records.items()}
     assert coredns.e2e
-    assert dict(record.split("=") for record in coredns.e2e.env["HOSTS_RECORDS"].split(",")) == expected
+    told = dict(coredns.e2e.env)
+    assert dict(record.split("=") for record in told.pop("HOSTS_RECORDS").split(",")) == expected
+    assert told == {
+        "MANY_RECORDS": f"many.{hosts['zone']}={hosts['many']}",
+        "STUB_ZONE": values["stubZone"],
+        "HEADLESS_PODS": str(values["pods"]),
+    }

@@ -11,6 +11,11 @@ app.kubernetes.io/name: coredns
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- define "coredns.podsSelector" -}}
+app.kubernetes.io/name: coredns-pods
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{/* Cluster-scoped objects carry the namespace too: two cells may share a cluster. */}}
 {{- define "coredns.clusterName" -}}
 {{ .Release.Namespace }}-{{ .Release.Name }}
