@@ -214,6 +214,8 @@ class Repository:
             response = _send(method, url, headers, authorization, body, stage, into)
         if response.status == 404 and absent_ok:
             return None
+        if method not in ("GET", "HEAD"):
+            self._check_push(response)
         if response.status in (401, 403):
             # Registries say 401 to anonymous users also for a repository that does not exist.
             raise StageError(
@@ -231,6 +233,28 @@ class Repository:
                 f" {response.body[:300].decode(errors='replace')}"
             )
         return response
+
+    def _check_push(self, response: _Response) -> None:
+        """:raises StageError: the registry answers, and does not take the image."""
+        if response.status in (401, 403):
+            raise StageError(
+                f"registry {self.host} refuses the push to {self.name} (HTTP {response.status})",
+                remedy=f"log in as somebody who may push there: docker login {self.host}"
+                if self.url.startswith("https://")
+                else "a login is never sent over plain HTTP; --registry HOST names another registry",
+                error_class=ErrorClass.CONFIGURATION,
+            )
+        if response.status == 405:
+            raise StageError(
+                f"registry {self.host} takes no push to {self.name}: it is read-only (HTTP 405)",
+                remedy="--registry HOST names another",
+                error_class=ErrorClass.CONFIGURATION,
+            )
+        if response.status == 507 or b"no space left on device" in response.body:
+            raise StageError(
+                f"registry {self.host} has no room for {self.name} (HTTP {response.status})",
+                remedy="free some space where it keeps its images, or name another with --registry HOST",
+            )
 
 
 def _check(path: Path, digest: str) -> None:

@@ -245,8 +245,7 @@ class Engine:
                 result: E2EResult = self._hook.crosscloud_e2e(request=request)
                 if result.exit_code != 0:
                     raise e2e_failure(result)
-            counts = result.counts
-            return result.to_json(), f"{counts.passed} checks passed" if counts else result.detail or "exit code 0"
+            return result.to_json(), _e2e_detail(result)
 
         return E2EResult.from_json(self._once(StageName.E2E, cell, f"cells/{cell.id}", make).data)
 
@@ -434,6 +433,14 @@ def _evidence(cluster: Cluster, namespace: str, release: str, stage: StageContex
         except OSError as error:  # a full disk must not hide what failed
             note(stage, f"evidence could not be written: {error}")
         raise
+
+
+def _e2e_detail(result: E2EResult) -> str:
+    """How an e2e that succeeded ended, in one line."""
+    if not result.counts:
+        return result.detail or "exit code 0"
+    skipped = f", {result.counts.skipped} skipped" if result.counts.skipped else ""
+    return f"{result.counts.passed} checks passed{skipped}"
 
 
 def e2e_failure(result: E2EResult) -> StageError:

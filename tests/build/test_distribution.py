@@ -6,10 +6,13 @@ import base64
 import hashlib
 import json
 import multiprocessing
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -20,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from pytest_crosscloud.build import distribution
+from pytest_crosscloud.build import distribution, registry
 from pytest_crosscloud.build.distribution import ImageTooLarge, RegistryUnreachable, Repository
 from pytest_crosscloud.build.images import INDEX, File, ImageConfig, Layout, write
 from pytest_crosscloud.errors import DeadlineExceeded, StageError
@@ -63,6 +66,9 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._answer(404, {}, b"")
 
+    def do_POST(self) -> None:
+        self._answer(self.server.writes, {}, b"no")
+
     def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
@@ -79,6 +85,7 @@ class Server(ThreadingHTTPServer):
     closed = False  #: wants a token
     status = 0  #: the answer to everything
     content = b""  #: the answer to whoever asks for a manifest
+    writes = 0  #: the answer to whoever begins an upload
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -296,6 +303,76 @@ def test_a_push_that_another_process_holds_up_says_so(image: Layout, stage: Stag
         pytest.raises(DeadlineExceeded, match="waiting for another process, which is pushing some/image"),
     ):
         server.image.push(image, "v1", stage)
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "error_class", "remedy"),
+    [
+        (401, "refuses the push to some/image", "configuration", "docker login"),
+        (403, "refuses the push to some/image", "configuration", "docker login"),
+        (405, "takes no push to some/image: it is read-only", "configuration", "--registry HOST"),
+        (507, "has no room for some/image", "infrastructure", "free some space"),
+        (500, "unreachable: it answers", "infrastructure", ""),
+    ],
+)
+def test_a_push_that_is_refused_says_why(
+    tls_server: Server, image: Layout, stage: StageContext, status: int, said: str, error_class: str, remedy: str
+) -> None:
+    tls_server.writes = status
+    with pytest.raises(StageError, match=f"registry {tls_server.host} {said}.*HTTP {status}") as caught:
+        tls_server.image.push(image, "new", stage)
+    assert caught.value.error_class == error_class
+    assert remedy in caught.value.remedy
+
+
+def _own_registry(directory: Path, storage: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> registry.Registry:
+    """docker-registry as a run has it, with other settings of its storage."""
+    if not shutil.which("docker-registry"):
+        pytest.skip("docker-registry is not installed")
+    dumps = json.dumps
+
+    def configured(config: Any) -> str:
+        for key, value in storage.items():
+            config["storage"][key] |= value
+        return dumps(config)
+
+    monkeypatch.setattr(registry.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(registry.json, "dumps", configured)
+    try:
+        return registry.start(f"test-{uuid.uuid4()}", directory, lambda spec: None, storage=directory / "storage")
+    finally:
+        monkeypatch.undo()
+
+
+def test_a_real_registry_that_is_read_only(
+    image: Layout, tmp_path: Path, stage: StageContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = _own_registry(tmp_path, {"maintenance": {"readonly": {"enabled": True}}}, monkeypatch)
+    try:
+        with pytest.raises(StageError, match=r"takes no push to some/image: it is read-only \(HTTP 405\)"):
+            Repository(started.host, "some/image").push(image, "v1", stage)
+    finally:
+        registry.release(started.spec)
+
+
+@pytest.mark.root
+def test_a_real_registry_whose_disk_is_full(
+    tmp_path: Path, stage: StageContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = write(tmp_path / "large", [File("/a", b"a" * (3 << 20))], ImageConfig("amd64", ["/a"]))
+    small = tmp_path / "run" / "storage"
+    small.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=True)
+    try:
+        started = _own_registry(tmp_path / "run", {}, monkeypatch)
+        try:
+            with pytest.raises(StageError, match="has no room for some/large") as caught:
+                Repository(started.host, "some/large").push(large, "v1", stage)
+            assert caught.value.error_class == "infrastructure"
+        finally:
+            registry.release(started.spec)
+    finally:
+        subprocess.run(["umount", "--lazy", small], check=True)
 
 
 def test_an_upload_says_how_far_it_is(
