@@ -25,6 +25,9 @@ from .gomodule import prepare, unserved
 from .images import File, ImageConfig, write
 from .names import image_tag, pin_name
 
+#: Folders of a rootdir that a run writes its reports to.
+_WRITTEN = (("reports", "out"), ("reports", "repro"))
+
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 
@@ -113,14 +116,20 @@ class GoBuild:
 
 @dataclass(frozen=True, kw_only=True)
 class GoProgram:
-    """A Go program in a directory, with a go.mod and go.sum of its own, in an image from scratch."""
+    """A Go program in a directory, with a go.mod and go.sum of its own, in an image from scratch.
+
+    An e2e container, or a project whose plugin lies in its own repository: then the checkout is what is tested.
+    """
 
     directory: Path
     image: str  #: repository path in the run's registry, e.g. ``coredns/e2e``
 
     def resolve(self, project: Project, ref: str) -> Ref:
-        """The source is what lies in the directory, whatever the ref."""
-        return Ref(ref, self._version())
+        """The source is what lies in the directory, whatever the ref: a commit, where git sees no change since."""
+        if commit := resolve.checked_out(self.directory):
+            page = f"{project.repository_url}/tree/{commit}" if project.repository_url else ""
+            return Ref(ref, commit[:12], commit, page, note=f"the checkout {self.directory}")
+        return Ref(ref, self._version(), note=f"what lies in {self.directory}")
 
     def fingerprint(self, project: Project, ref: Ref, arch: str) -> str:
         return self._fingerprint(arch)
@@ -207,7 +216,7 @@ def _certificates() -> tuple[bytes, str]:
 
 
 def _source_hash(directory: Path) -> str:
-    """A hash of every file of a program's directory, by name and content.
+    """A hash of every file of a program's directory, by name and content; what a run writes there is no source.
 
     :raises StageError: (class configuration) there is no Go module.
     """
@@ -216,7 +225,8 @@ def _source_hash(directory: Path) -> str:
     total = hashlib.sha256()
     for path in sorted(directory.rglob("*")):
         name = path.relative_to(directory)
-        if path.is_file() and not any(part.startswith(".") for part in name.parts):
+        written = name.parts[:2] in _WRITTEN or "__pycache__" in name.parts
+        if path.is_file() and not written and not any(part.startswith(".") for part in name.parts):
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             total.update(f"{digest}  {name.as_posix()}\n".encode())
     return total.hexdigest()

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..errors import StageError
@@ -108,6 +109,23 @@ def git(url: str, project: Project, ref: str) -> Ref:
     if len(asked) == 40 and _SHA.fullmatch(asked):
         return Ref(ref, asked[:12], asked, page(url, asked))
     raise no_such_ref(project, asked, [*found.tags, *found.branches], f"{url} has no tag or branch of that name")
+
+
+def checked_out(directory: Path) -> str:
+    """The commit that a directory is a checkout of; empty if it is none, or if something was changed since."""
+    command = ["git", "-C", str(directory)]
+    env = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    answers = []
+    for question in (["status", "--porcelain", "--", "."], ["rev-parse", "HEAD"]):
+        try:
+            done = subprocess.run([*command, *question], env=env, capture_output=True, text=True, timeout=GIT_TIMEOUT)
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        if done.returncode != 0:
+            return ""
+        answers.append(done.stdout.strip())
+    changed, commit = answers
+    return "" if changed else commit
 
 
 # -- the module proxy -------------------------------------------------------------------------------------------

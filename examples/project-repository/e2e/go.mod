@@ -1,0 +1,3 @@
+module tally.example/tally/e2e
+
+go 1.25.0
