@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import multiprocessing
+import os
 import shutil
 import socket
 import ssl
@@ -336,8 +337,8 @@ def _own_registry(directory: Path, storage: dict[str, Any], monkeypatch: pytest.
             config["storage"][key] |= value
         return dumps(config)
 
-    monkeypatch.setattr(registry.os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(registry.json, "dumps", configured)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(json, "dumps", configured)
     try:
         return registry.start(f"test-{uuid.uuid4()}", directory, lambda spec: None, storage=directory / "storage")
     finally:
