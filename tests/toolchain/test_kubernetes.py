@@ -46,6 +46,15 @@ def test_head_is_the_newest_that_is_served_pre_releases_included(proxy: None) ->
     assert "newest tag" in ref.note
 
 
+def test_auto_is_the_newest_release_of_the_minor_before_the_newest(proxy: None) -> None:
+    for name in ("stable", "previous"):
+        ref = resolve_kubernetes(name, {**NAMES, name: "auto"})
+        assert (ref.name, ref.version) == (name, "v1.35.4")
+        assert "minor before" in ref.note
+    with pytest.raises(StageError, match="no such Kubernetes version: auto"):
+        resolve_kubernetes("auto", NAMES)
+
+
 @pytest.mark.parametrize("name", ["v1.35.4", "1.35.4"])
 def test_a_version_is_itself(proxy: None, name: str) -> None:
     ref = resolve_kubernetes(name, NAMES)
