@@ -35,9 +35,10 @@ def run(request: E2ERequest) -> E2EResult:
     """Run the project's e2e container to its end.
 
     It finds the names of its release in ``CROSSCLOUD_NAMESPACE`` and ``CROSSCLOUD_RELEASE``, the version under test in
-    ``CROSSCLOUD_VERSION`` and each image's tag as in release.env (``COREDNS_TAG``), the run in ``CROSSCLOUD_RUN``, and
-    a directory for its files in ``CROSSCLOUD_RESULTS``. It has no token for the API. Its pod has the label
-    ``crosscloud-e2e`` with the release's name, for a chart's Service.
+    ``CROSSCLOUD_VERSION`` and each image's tag as in release.env (``COREDNS_TAG``), the run in ``CROSSCLOUD_RUN``, the
+    registry that images are pushed to in ``CROSSCLOUD_REGISTRY``, and a directory for its files in
+    ``CROSSCLOUD_RESULTS``. It has no token for the API, unless ``E2E.service_account`` says whose. Its pod has the
+    label ``crosscloud-e2e`` with the release's name, for a chart's Service.
 
     A project need not have one: that its release was installed and became ready is what was tested.
 
@@ -82,6 +83,7 @@ def job(request: E2ERequest, image: str, collector: str, seconds: int) -> dict[s
     release = request.release
     environment = {
         "CROSSCLOUD_NAMESPACE": release.namespace,
+        "CROSSCLOUD_REGISTRY": request.registry,
         "CROSSCLOUD_RELEASE": release.name,
         "CROSSCLOUD_RESULTS": RESULTS,
         "CROSSCLOUD_RUN": request.stage.run,
@@ -91,6 +93,7 @@ def job(request: E2ERequest, image: str, collector: str, seconds: int) -> dict[s
         **request.env,
     }
     mount = {"name": "results", "mountPath": RESULTS}
+    account = request.project.e2e.service_account
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -104,7 +107,8 @@ def job(request: E2ERequest, image: str, collector: str, seconds: int) -> dict[s
                     # On the pod, not on the Job: a Job whose time is over deletes its pod, with the log in it.
                     "activeDeadlineSeconds": seconds,
                     "terminationGracePeriodSeconds": _GRACE,
-                    "automountServiceAccountToken": False,
+                    "automountServiceAccountToken": bool(account),
+                    **({"serviceAccountName": account} if account else {}),
                     # The addresses of the namespace's Services as variables: a cluster may have no DNS but the tested.
                     "enableServiceLinks": True,
                     # A native sidecar: started before the container, and told to end when that has ended.
