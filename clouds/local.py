@@ -38,6 +38,10 @@ class LocalCloud(TerraformCloud):
     empty one.
     """
 
+    @property
+    def takes_node_bundle(self) -> bool:
+        return True
+
     def preflight(self) -> list[str]:
         from pytest_crosscloud import machine
 

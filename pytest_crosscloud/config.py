@@ -112,6 +112,8 @@ class _Reader:
         document, file = self._cross_cloud(path)
         clouds = self._merge("cloud", self.plugins.clouds, document, file.clouds if file else {})
         projects = self._merge("project", self._with_cncfci(document, file), document, file.projects if file else {})
+        kubernetes = {**pins.load()["kubernetes"], **_stable(projects), **(file.kubernetes if file else {})}
+        projects = {name: _with_stable(project, kubernetes) for name, project in projects.items()}
         if self.faults:
             raise ConfigurationError("\n".join(self.faults))
         given = {StageName(name): value for name, value in file.timeouts if value} if file else {}
@@ -124,7 +126,7 @@ class _Reader:
             path=path,
             clouds=clouds,
             projects=projects,
-            kubernetes={**pins.load()["kubernetes"], **(file.kubernetes if file else {})},
+            kubernetes=kubernetes,
             cncf_relations=tuple(file.cncf_relations) if file else (),
             deactivated=self.deactivated,
             timeouts=defaults | given,
@@ -224,6 +226,16 @@ class _Reader:
 
 def _own_timeouts(sections: Mapping[str, Any]) -> dict[str, float]:
     return {name: section.timeout for name, section in sections.items() if section.timeout}
+
+
+def _stable(projects: Mapping[str, Project]) -> dict[str, str]:
+    """What the project that is Kubernetes says of ``stable``: clusters have the same."""
+    stable = [project.stable_ref for project in projects.values() if project.is_kubernetes and project.stable_ref]
+    return {"stable": stable[0]} if stable else {}
+
+
+def _with_stable(project: Project, kubernetes: Mapping[str, str]) -> Project:
+    return replace(project, stable_ref=kubernetes["stable"]) if project.is_kubernetes else project
 
 
 def _with_e2e_timeout(project: Project, seconds: float) -> Project:

@@ -97,7 +97,8 @@ def select(
     Without ``clouds``: all active ones; but just the default one (``Cloud.is_default``) if projects are named, since
     whoever tries a project does not mean to pay for a cluster on every cloud. Without ``projects``: all active ones.
     Without ``refs``: stable and head. Without ``arch``: the first that each cloud lists. A cloud or project that lacks
-    an arch has no cell there.
+    an arch has no cell there. A project that is Kubernetes has cells on clusters of its own ref alone: a version is
+    tested on that version.
 
     :raises ConfigurationError: a name that nobody declares, that is not active, or a selection without a cell.
     """
@@ -109,6 +110,13 @@ def select(
     ref_names = _refs("--refs", DEFAULT_REFS if refs is None else refs, errors)
     kubernetes_names = _refs("--kubernetes", DEFAULT_KUBERNETES if kubernetes is None else kubernetes, errors)
     arch_names = _archs(arch, config, errors)
+    alone = [
+        _no_cluster_of_its_own(project, ref_names, kubernetes_names)
+        for project in chosen_projects
+        if project.is_kubernetes and not set(ref_names) & set(kubernetes_names)
+    ]
+    if projects is not None or len(alone) == len(chosen_projects):
+        errors += alone
     if errors:
         raise _wrong(errors, config)
 
@@ -117,7 +125,8 @@ def select(
         for cloud in chosen_clouds
         for version in kubernetes_names
         for name in arch_names or cloud.arch[:1]
-        if name in cloud.arch and any(name in project.arch for project in chosen_projects)
+        if name in cloud.arch
+        and any(_has_cell(project, ref, version, name) for project in chosen_projects for ref in ref_names)
     ]
     archs = list(dict.fromkeys(name for _, _, name in cluster_keys))
     build_keys = [
@@ -125,14 +134,19 @@ def select(
         for project in chosen_projects
         for ref in ref_names
         for name in archs
-        if name in project.arch
+        if any(_has_cell(project, ref, version, name) for version in kubernetes_names)
     ]
     if not build_keys:
         raise ConfigurationError(_no_cell(chosen_clouds, chosen_projects, arch_names), remedy="choose with --arch")
     many_versions, many_archs = len(kubernetes_names) > 1, len(archs) > 1
     builds = {key: BuildTarget(*key, id_) for key, id_ in zip(build_keys, _ids(build_keys, many_archs), strict=True)}
+    kubernetes_builds = {
+        (ref, arch): build.id for (name, ref, arch), build in builds.items() if config.projects[name].is_kubernetes
+    }
     clusters = [
-        ClusterTarget(*key, id_)
+        ClusterTarget(
+            *key, id_, made_of=kubernetes_builds.get(key[1:], "") if config.clouds[key[0]].takes_node_bundle else ""
+        )
         for key, id_ in zip(cluster_keys, _ids(cluster_keys, many_versions, many_archs), strict=True)
     ]
     pairs = [
@@ -140,12 +154,16 @@ def select(
         for project in chosen_projects
         for ref in ref_names
         for cluster in clusters
-        if (project.name, ref, cluster.arch) in builds
+        if _has_cell(project, ref, cluster.kubernetes, cluster.arch)
     ]
     cell_keys = [(build.project, build.ref, to.cloud, to.kubernetes, to.arch) for build, to in pairs]
     cell_ids = _ids(cell_keys, many_versions, many_archs)
     cells = tuple(Cell(build, cluster, id_) for (build, cluster), id_ in zip(pairs, cell_ids, strict=True))
     return Matrix(cells, tuple(builds.values()), tuple(clusters))
+
+
+def _has_cell(project: Project, ref: str, kubernetes: str, arch: str) -> bool:
+    return arch in project.arch and (ref == kubernetes or not project.is_kubernetes)
 
 
 def chosen_clouds(config: Config, names: str | None) -> list[Cloud]:
@@ -224,6 +242,13 @@ def _archs(text: str | None, config: Config, errors: list[str]) -> list[str]:
     known = list(dict.fromkeys((*of_clouds, *of_projects)))
     errors += [f"unknown arch {name!r}{among(name, known)}" for name in names if name not in known]
     return names
+
+
+def _no_cluster_of_its_own(project: Project, refs: Iterable[str], kubernetes: Iterable[str]) -> str:
+    return (
+        f"project {project.name} has no cell: it is tested on clusters of its own ref, and"
+        f" --refs={','.join(refs)} has none of --kubernetes={','.join(kubernetes)}"
+    )
 
 
 def _no_cell(clouds: Iterable[Cloud], projects: Iterable[Project], archs: Iterable[str]) -> str:

@@ -229,6 +229,7 @@ class ClusterTarget:
     kubernetes: str
     arch: str
     id: str
+    made_of: str = ""  #: id of the build whose Kubernetes it gets; empty: Provision finds that by itself
 
 
 @dataclass(frozen=True)
@@ -406,6 +407,11 @@ class Cloud:
         """
         return False
 
+    @property
+    def takes_node_bundle(self) -> bool:
+        """Whether its nodes are made of the node bundle that this computer has: a Kubernetes that is built here."""
+        return False
+
     def preflight(self) -> list[str]:
         """What is missing to use this cloud here, each with its remedy; empty if nothing is.
 
@@ -458,6 +464,7 @@ class E2E:
 
     build: BuildStrategy  #: names the image too; its first pin is the container
     env: Mapping[str, str] = field(default_factory=dict)
+    service_account: str = ""  #: of the project's chart, whose token the container gets; empty: it gets none
     timeout: float = 300.0  #: seconds that the container may take, unless cross-cloud.yml has ``timeouts.e2e``
 
 
@@ -487,6 +494,7 @@ class Project:
     arch: tuple[str, ...] = ("amd64",)
     values: Mapping[str, Any] = field(default_factory=dict)  #: Helm values below the pins
     timeout: float = 900.0  #: seconds for the deploy, below ``timeouts.deploy`` and the project's of cross-cloud.yml
+    is_kubernetes: bool = False  #: clusters are made of its builds: it is tested on those of its own ref
     e2e: E2E | None = None
     upgrade_gap: float = 1.0  #: seconds that a Service may answer nobody while the release is upgraded
 

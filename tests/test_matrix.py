@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pytest_crosscloud import paths, plugins
 from pytest_crosscloud.config import Config
 from pytest_crosscloud.errors import ConfigurationError
 from pytest_crosscloud.matrix import Matrix
+from pytest_crosscloud.model import Cloud
 from tests.samples import write_clouds, write_projects
 
 
@@ -48,6 +49,23 @@ def error(config: Config, **options: str) -> str:
     with pytest.raises(ConfigurationError) as caught:
         matrices.select(config, **options)
     return caught.value.message
+
+
+@pytest.fixture(scope="module")
+def orchestra(config: Config) -> Config:
+    """The same with a project that is Kubernetes, and a cloud whose nodes are made of its builds."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Here(Cloud):
+        takes_node_bundle = True
+
+    project = replace(config.projects["prometheus"], name="orchestra", is_kubernetes=True, arch=("amd64", "arm64"))
+    here = Here(name="local", is_default=True)
+    return replace(
+        config,
+        clouds={**config.clouds, "local": here},
+        projects={"orchestra": project, "coredns": config.projects["coredns"]},
+    )
 
 
 # -- what is selected ---------------------------------------------------------------------------------------
@@ -243,3 +261,52 @@ def test_narrowing(config: Config) -> None:
     assert matrix.narrow(over="cells", clouds="") == []
     with pytest.raises(ConfigurationError, match="'cell' is no part of a matrix; did you mean 'cells'"):
         matrix.narrow(over="cell")
+
+
+# -- Kubernetes as a project --------------------------------------------------------------------------------
+
+
+def test_kubernetes_is_tested_on_clusters_of_its_own_ref(orchestra: Config) -> None:
+    matrix = matrices.select(orchestra, clouds="local,aws", kubernetes="stable,head")
+    assert [
+        cell.id for cell in matrix.cells if cell.build.project == "orchestra" and cell.cluster.cloud == "local"
+    ] == [
+        "orchestra-stable-local-stable",
+        "orchestra-head-local-head",
+    ]
+    assert len([cell for cell in matrix.cells if cell.build.project == "coredns"]) == 2 * 2 * 2
+    made_of = {cluster.id: cluster.made_of for cluster in matrix.clusters}
+    assert made_of == {
+        "local-stable": "orchestra-stable",
+        "local-head": "orchestra-head",
+        "aws-stable": "",  # its nodes get Kubernetes elsewhere
+        "aws-head": "",
+    }
+
+
+def test_a_cluster_is_made_of_the_build_of_its_own_arch(orchestra: Config) -> None:
+    here = replace(orchestra.clouds["local"], arch=("amd64", "arm64"))
+    config = replace(orchestra, clouds={"local": here})
+    matrix = matrices.select(config, clouds="local", refs="stable", arch="amd64,arm64")
+    assert [cluster.made_of for cluster in matrix.clusters] == ["orchestra-stable-amd64", "orchestra-stable-arm64"]
+
+
+def test_builds_and_clusters_of_kubernetes_without_a_cell_are_left_out(orchestra: Config) -> None:
+    matrix = matrices.select(orchestra, projects="orchestra", refs="stable,head,v1.2.3", kubernetes="stable,v1.0.0")
+    assert ids(matrix) == (["orchestra-stable"], ["local-stable"], ["orchestra-stable-local-stable"])
+
+
+def test_without_kubernetes_among_the_projects_clusters_find_theirs_themselves(orchestra: Config) -> None:
+    assert {cluster.made_of for cluster in matrices.select(orchestra, projects="coredns").clusters} == {""}
+
+
+def test_kubernetes_without_a_cluster_of_its_ref_is_told(orchestra: Config) -> None:
+    message = error(orchestra, projects="coredns,orchestra", refs="head,v1.2.3")
+    assert message == (
+        "project orchestra has no cell: it is tested on clusters of its own ref, and"
+        " --refs=head,v1.2.3 has none of --kubernetes=stable"
+    )
+    alone = replace(orchestra, projects={"orchestra": orchestra.projects["orchestra"]})
+    assert "has no cell" in error(alone, refs="head")
+    # Nobody asked for it by name: the others run.
+    assert {cell.build.project for cell in matrices.select(orchestra, clouds="local", refs="head").cells} == {"coredns"}

@@ -77,6 +77,8 @@ def _record(config: Config, spec: Cloud | Project) -> dict[str, Any]:
         ]
     else:
         record["refs"] = {"stable": spec.stable_ref or AUTO, "head": spec.head_ref or "default"}
+        if spec.is_kubernetes:
+            record["refs"] = {"head": "newest", **config.kubernetes}
         record["chart"] = spec.chart
         record["e2e"] = spec.e2e is not None
     return record

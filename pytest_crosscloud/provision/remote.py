@@ -124,6 +124,10 @@ class RemoteCloud(TerraformCloud):
     sizes: Sequence[str] = ()  #: types of machines that are enough, the default first
     inventory: Inventory | None = None  #: lists what a run owns; needs no state
 
+    @property
+    def takes_node_bundle(self) -> bool:
+        return bool(self.variables.get("bundle_url"))
+
     def module_variables(self, request: ProvisionRequest) -> dict[str, Any]:
         variables = super().module_variables(request)
         url = str(variables.pop("bundle_url", ""))

@@ -95,7 +95,7 @@ class Controller:
         plan = Plan.of(this.config, this.matrix)
         finished = resume.Finished(store, this.old.run, plan) if this.old else None
         kubernetes = refs.resolve_kubernetes(this.config, this.matrix, finished.kubernetes() if finished else {})
-        resolved = refs.resolve(this.config, this.matrix, finished.refs() if finished else {})
+        resolved = refs.resolve(this.config, this.matrix, finished.refs() if finished else {}, kubernetes)
         out = Path(this.settings.out)
         self._output = Output(out, given=bool(config.getoption("--crosscloud-out")))
         if reporter(out) != this.settings.resumes or not this.old:

@@ -26,12 +26,15 @@ class Refs:
     errors: Mapping[str, StageError] = field(default_factory=dict)
 
 
-def resolve(config: Config, matrix: Matrix, known: Mapping[str, Ref]) -> Refs:
+def resolve(config: Config, matrix: Matrix, known: Mapping[str, Ref], kubernetes: Mapping[str, Ref]) -> Refs:
     """Ask each project's build strategy.
 
     :param known: by target id, those that need not be asked for.
+    :param kubernetes: the clusters' versions, by name: what a ref of Kubernetes itself means, too.
     :raises ConfigurationError: a ref that was typed does not exist.
     """
+    same = {build.id: kubernetes[build.ref] for build in matrix.builds if config.projects[build.project].is_kubernetes}
+    known = {**known, **same}
     with ThreadPoolExecutor(WORKERS) as pool:
         answers = list(pool.map(lambda build: known.get(build.id) or _ask(config, build), matrix.builds))
     refs: dict[str, Ref] = {}

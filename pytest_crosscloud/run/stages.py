@@ -140,7 +140,9 @@ class Engine:
         """Provision, or the cluster that this run has provisioned already.
 
         :raises StageFailed: there is no cluster.
+        :raises NotApplicable: its Kubernetes could not be built.
         """
+        self._kubernetes_of(target)
 
         def make(stage: StageContext) -> Outcome:
             request = requests.of_target(self.run, target, stage)
@@ -190,7 +192,7 @@ class Engine:
         """Deploy, or the release that this run has deployed already.
 
         :raises StageFailed: the chart did not become ready.
-        :raises NotApplicable: build or provision failed.
+        :raises NotApplicable: a build or provision failed.
         """
         artifacts, cluster = self._upstream(cell)
 
@@ -361,10 +363,21 @@ class Engine:
         """What the cell's deploy needs. A failure makes deploy and e2e n/a, at once and for good."""
         try:
             return self.artifacts(cell.build), self.cluster(cell.cluster)
-        except StageFailed as failed:
+        except (StageFailed, NotApplicable) as failed:
+            cause = failed.result if isinstance(failed, StageFailed) else failed.upstream
             for stage in (StageName.DEPLOY, StageName.E2E):
-                self._not_applicable(stage, cell.id, failed.result)
-            raise NotApplicable(stage_key(StageName.DEPLOY, cell.id), failed.result) from None
+                self._not_applicable(stage, cell.id, cause)
+            raise NotApplicable(stage_key(StageName.DEPLOY, cell.id), cause) from None
+
+    def _kubernetes_of(self, cluster: ClusterTarget) -> None:
+        """Wait for the build that a cluster is made of, if it is one of this run."""
+        build = next((build for build in self.run.matrix.builds if build.id == cluster.made_of), None)
+        try:
+            if build:
+                self.artifacts(build)
+        except StageFailed as failed:
+            self._not_applicable(StageName.PROVISION, cluster.id, failed.result)
+            raise NotApplicable(stage_key(StageName.PROVISION, cluster.id), failed.result) from None
 
     def _intend_release(self, cell: Cell, cluster: Cluster, namespace: str, release: str) -> None:
         """Where the cluster stays, what we put into it must go by itself."""

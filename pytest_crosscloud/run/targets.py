@@ -20,13 +20,21 @@ def stages(target: Cell | BuildTarget | ClusterTarget | Upgrade) -> Stages:
     """What a test of ``target`` makes, and what must have ended before it is worth a worker."""
     match target:
         case Cell(build, cluster, id_):
-            upstream = (stage_key(StageName.BUILD, build.id), stage_key(StageName.PROVISION, cluster.id))
-            return Stages(needs=upstream, makes=(stage_key(StageName.DEPLOY, id_), stage_key(StageName.E2E, id_)))
+            return Stages(_upstream(cluster, build), (stage_key(StageName.DEPLOY, id_), stage_key(StageName.E2E, id_)))
         case Upgrade(before, after, cluster, id_):
-            builds = (stage_key(StageName.BUILD, build.id) for build in (before, after))
-            provision = stage_key(StageName.PROVISION, cluster.id)
-            return Stages(needs=(*builds, provision), makes=(stage_key(UPGRADE, id_),))
+            return Stages(_upstream(cluster, before, after), (stage_key(UPGRADE, id_),))
         case BuildTarget():
             return Stages(makes=(stage_key(StageName.BUILD, target.id),))
         case ClusterTarget():
-            return Stages(makes=(stage_key(StageName.PROVISION, target.id),))
+            return Stages(needs=_made_of(target), makes=(stage_key(StageName.PROVISION, target.id),))
+
+
+def _upstream(cluster: ClusterTarget, *builds: BuildTarget) -> tuple[str, ...]:
+    """The builds and the cluster that a test of a release needs."""
+    keys = (*(stage_key(StageName.BUILD, build.id) for build in builds), *_made_of(cluster))
+    return (*dict.fromkeys(keys), stage_key(StageName.PROVISION, cluster.id))
+
+
+def _made_of(cluster: ClusterTarget) -> tuple[str, ...]:
+    """The build of its Kubernetes, if the run has one."""
+    return (stage_key(StageName.BUILD, cluster.made_of),) if cluster.made_of else ()

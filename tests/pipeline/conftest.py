@@ -65,6 +65,8 @@ def stage(context, what):
 @dataclasses.dataclass(frozen=True)
 class Build:
     def resolve(self, project, ref):
+        if project.is_kubernetes:
+            raise AssertionError("the configuration knows")
         if ref == "defect":
             raise ValueError("a defect of the plugin")
         if ref == "nonsense":
@@ -96,6 +98,9 @@ class Stand(Cloud):
         if (HERE / "console").exists():
             raise ValueError("no console")
         (target / "console.txt").write_text("the console")
+    @property
+    def takes_node_bundle(self):
+        return self.name == "here"
     def provision(self, request):
         stage(request.stage, f"provision {{self.name}}")
         kubeconfig = request.directory / "kubeconfig"
@@ -118,14 +123,15 @@ def crosscloud_clouds():
 
 @hookimpl
 def crosscloud_projects():
-    return [Project(name=name, build=Build(), chart="x") for name in ("demo", "other")]
+    made = [Project(name=name, build=Build(), chart="x") for name in ("demo", "other")]
+    return [*made, Project(name="orchestra", build=Build(), chart="x", is_kubernetes=True, active=False)]
 
 def label(request):
     return f"{{request.project.name}}-{{request.artifacts.ref.name}}-{{request.cluster.cloud}}"
 
 @hookimpl
 def crosscloud_deploy(request):
-    if request.project.name in ("demo", "other"):
+    if request.project.name in ("demo", "other", "orchestra"):
         stage(request.stage, f"deploy {{label(request)}}")
         return Release(request.release, request.namespace, "x-1", 1)
 
@@ -142,7 +148,7 @@ def crosscloud_e2e(request):
         stage(request.stage, f"e2e {{label(request)}} {{where}}")
         red = (HERE / f"e2e-{{label(request)}}-{{where}}-red").exists()
         return E2EResult(int(red), TestCounts(8 - red, int(red)), ("data: gone",) if red else ())
-    if request.project.name in ("demo", "other"):
+    if request.project.name in ("demo", "other", "orchestra"):
         stage(request.stage, f"e2e {{label(request)}}")
         path = HERE / f"e2e-{{label(request)}}-red"
         times = (HERE / "ledger").read_text().splitlines().count(f"start e2e {{label(request)}}")
