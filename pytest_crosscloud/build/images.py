@@ -99,6 +99,7 @@ class ImageConfig:
 
     arch: str
     entrypoint: Sequence[str]
+    command: Sequence[str] = ()  #: arguments of the entrypoint, unless a pod says others
     env: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
     ports: Sequence[str] = ()
@@ -115,6 +116,8 @@ def write(directory: Path, files: Sequence[File], config: ImageConfig, below: Se
     if files or not layers:
         layers.append(_write_layer(layout, files))
     runtime: dict[str, Any] = {"Entrypoint": list(config.entrypoint), "WorkingDir": "/"}
+    if config.command:
+        runtime["Cmd"] = list(config.command)
     if config.env:
         runtime["Env"] = [f"{name}={value}" for name, value in sorted(config.env.items())]
     if config.user:

@@ -15,6 +15,7 @@ from .. import paths
 from ..build import cache
 from ..build.go import GoBuild, GoProgram
 from ..build.gotests import GoTests
+from ..build.kubernetes import KubernetesBuild
 from ..build.parts import Parts
 from ..config import Config
 from ..declared import describe
@@ -153,7 +154,8 @@ def _builds(config: Config, targets: Iterable[BuildTarget]) -> Iterator[Step]:
 def _build(config: Config, target: BuildTarget) -> Step:
     project = config.projects[target.project]
     try:
-        ref = project.build.resolve(project, target.ref)
+        is_kubernetes = project.is_kubernetes
+        ref = config.resolve_kubernetes(target.ref) if is_kubernetes else project.build.resolve(project, target.ref)
         there = all(cache.is_kept(key) for key in _fingerprints(project, ref, target.arch))
     except CrosscloudError as error:
         return Step(StageName.BUILD, target.id, FAIL, _said(error))
@@ -171,7 +173,7 @@ def _needs_go(project: Project) -> bool:
     strategies = [project.build, *([project.e2e.build] if project.e2e else [])]
     if isinstance(project.build, Parts):
         strategies += [part.build for part in project.build.parts.values()]
-    return any(isinstance(strategy, GoBuild | GoProgram | GoTests) for strategy in strategies)
+    return any(isinstance(strategy, GoBuild | GoProgram | GoTests | KubernetesBuild) for strategy in strategies)
 
 
 def _fingerprints(project: Project, ref: Ref, arch: str) -> Iterator[str]:
@@ -197,7 +199,10 @@ def _provision(config: Config, target: ClusterTarget, missing: list[str], *, reu
     if reuse and (found := _pooled(wanted)):
         detail = f"reused, if it answers: {found.name}, {nodes}, until {moment(found.expires or 0)}"
         return Step(StageName.PROVISION, target.id, REUSE, detail)
-    return Step(StageName.PROVISION, target.id, CREATE, f"kubernetes {kubernetes.version} {target.arch}, {nodes}")
+    detail = f"kubernetes {kubernetes.version} {target.arch}, {nodes}"
+    if target.made_of:
+        detail += f", after {stage_key(StageName.BUILD, target.made_of)}"
+    return Step(StageName.PROVISION, target.id, CREATE, detail)
 
 
 def _pooled(wanted: str) -> Resource | None:

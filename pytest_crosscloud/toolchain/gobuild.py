@@ -49,8 +49,8 @@ def go(
 def go_build(
     stage: StageContext,
     directory: Path,
-    package: str,
-    output: Path,
+    package: str | Sequence[str],
+    output: Path | None,
     *,
     arch: str,
     ldflags: str = "",
@@ -62,20 +62,19 @@ def go_build(
 
     Reports progress as ``<label>: compiling 412 of 690 packages``; packages in Go's build cache are not counted.
 
+    :param package: several, and they become programs in the directory ``output``.
+    :param output: None: what is compiled goes to Go's build cache alone.
     :param arch: as Go spells it, ``amd64`` or ``arm64``.
     :param error_class: of a failing build; packages that cannot be loaded at all count as the same.
     :raises StageError: it does not compile.
     """
     prefix = f"{label}: " if label else ""
-    env = {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": arch, **_collect_less()}
-    flags = ["-trimpath", f"-ldflags={ldflags}", f"-tags={tags}"]
-    if "-w" in ldflags.split():
-        # The linker would drop what debuggers need; compilers that do not make it take 7 % less time.
-        flags.append("-gcflags=all=-dwarf=false")
+    wanted = [package] if isinstance(package, str) else package
+    env, flags = _environment(arch), _flags(ldflags, tags)
 
     stage.progress(f"{prefix}counting the packages to compile")
     stale = "{{if .Stale}}{{.ImportPath}}{{end}}"
-    listed = go(stage, directory, "list", "-deps", *flags, "-f", stale, package, env=env, error_class=error_class)
+    listed = go(stage, directory, "list", "-deps", *flags, "-f", stale, *wanted, env=env, error_class=error_class)
     packages = frozenset(listed.output.split())
     waiting, total = set(packages), len(packages)
 
@@ -91,14 +90,45 @@ def go_build(
         stage.progress(f"{prefix}compiling {started} of {total} packages" if len(waiting) > 1 else f"{prefix}linking")
 
     say()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    command = ["build", "-v", *flags, "-o", str(output), package]
+    into = []
+    if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        into = ["-o", str(output)]
+    command = ["build", "-v", *flags, *into, *wanted]
     done = go(stage, directory, *command, env=env, on_line=compiled, check=False)
     if done.code != 0:
         # What else was being compiled meanwhile says nothing about the failure.
         lines = [line for line in done.errors.splitlines() if line not in packages]
         reason = gist([line for line in lines if not line.startswith("go: downloading ")])
         raise StageError(f"{stage.key}: {prefix}go build exited with {done.code}: {reason}", error_class=error_class)
+
+
+def go_test_program(
+    stage: StageContext, directory: Path, package: str, output: Path, *, arch: str, ldflags: str, label: str
+) -> None:
+    """Compile the tests of ``package`` into the static Linux binary ``output``, as ``go test -c`` does.
+
+    :raises StageError: they do not compile.
+    """
+    # Go says of a test's packages only when all of them are compiled.
+    imports = go(stage, directory, "list", "-f", '{{join .TestImports " "}} {{join .XTestImports " "}}', package)
+    go_build(stage, directory, imports.output.split(), None, arch=arch, ldflags=ldflags, label=label)
+    stage.progress(f"{label}: linking the tests")
+    # Its vet would look at every package that is imported, for longer than it takes to compile them.
+    command = ["test", "-c", "-vet=off", *_flags(ldflags), "-o", str(output), package]
+    go(stage, directory, *command, env=_environment(arch), error_class=ErrorClass.PRODUCT)
+
+
+def _environment(arch: str) -> dict[str, str]:
+    return {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": arch, **_collect_less()}
+
+
+def _flags(ldflags: str, tags: str = "") -> list[str]:
+    flags = ["-trimpath", f"-ldflags={ldflags}", f"-tags={tags}"]
+    if "-w" in ldflags.split():
+        # The linker would drop what debuggers need; compilers that do not make it take 7 % less time.
+        flags.append("-gcflags=all=-dwarf=false")
+    return flags
 
 
 def _collect_less() -> dict[str, str]:

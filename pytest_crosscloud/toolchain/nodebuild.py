@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,8 @@ def build(stage: StageContext, version: str, arch: str, label: str, output: Path
 
     :raises StageError: (class configuration) the proxy serves no such version; (class product) it does not compile.
     """
-    with tempfile.TemporaryDirectory(dir=output.parent) as scratch:
-        module = Path(scratch)
-        _write_module(stage, version, label, module)
-        go_build(stage, module, ".", output, arch=arch, ldflags=_ldflags(stage, module, version), label=label)
+    with module(stage, version, label, [SOURCES / "node" / "main.go"], output.parent) as (directory, ldflags):
+        go_build(stage, directory, ".", output, arch=arch, ldflags=ldflags, label=label)
 
 
 def build_pause(stage: StageContext, arch: str, output: Path) -> None:
@@ -51,15 +50,14 @@ def build_pause(stage: StageContext, arch: str, output: Path) -> None:
 
 def wanted_images(stage: StageContext, version: str, arch: str, kubeadm: Path, label: str) -> list[str]:
     """The names of the images that this version's kubeadm asks for."""
-    with tempfile.TemporaryDirectory() as scratch:
-        if arch != host_arch():
-            # It must run here, whatever the bundle is for.
-            module = Path(scratch)
-            kubeadm = module / "kubeadm"
-            _write_module(stage, version, label, module)
-            go_build(stage, module, f"{KUBERNETES}/cmd/kubeadm", kubeadm, arch=host_arch(), label=f"{label}: kubeadm")
-        listed = stage.command([str(kubeadm), "config", "images", "list", "--kubernetes-version", version])
-    return listed.output.split()
+    listing = ("config", "images", "list", "--kubernetes-version", version)
+    if arch == host_arch():
+        return stage.command([str(kubeadm), *listing]).output.split()
+    # It must run here, whatever the bundle is for.
+    with module(stage, version, label, [SOURCES / "node" / "main.go"]) as (directory, _):
+        kubeadm = directory / "kubeadm"
+        go_build(stage, directory, f"{KUBERNETES}/cmd/kubeadm", kubeadm, arch=host_arch(), label=f"{label}: kubeadm")
+        return stage.command([str(kubeadm), *listing]).output.split()
 
 
 def module_file(upstream: Mapping[str, Any], version: str) -> str:
@@ -83,12 +81,24 @@ def module_file(upstream: Mapping[str, Any], version: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write_module(stage: StageContext, version: str, label: str, directory: Path) -> None:
-    stage.progress(f"{label}: fetching its source")
-    (directory / "go.mod").write_text(module_file(_upstream(stage, version, directory), version))
-    shutil.copy(SOURCES / "node" / "main.go", directory)
-    stage.progress(f"{label}: resolving its modules")
-    go(stage, directory, "mod", "tidy")
+@contextmanager
+def module(
+    stage: StageContext, version: str, label: str, sources: Iterable[Path], beside: Path | None = None
+) -> Iterator[tuple[Path, str]]:
+    """A module of these ``sources`` that requires Kubernetes ``version``, and the linker's flags that stamp it.
+
+    :param beside: where its directory is made, for as long as the block; None: where temporary files go.
+    :raises StageError: (class configuration) the proxy serves no such version.
+    """
+    with tempfile.TemporaryDirectory(dir=beside) as scratch:
+        directory = Path(scratch)
+        stage.progress(f"{label}: fetching its source")
+        (directory / "go.mod").write_text(module_file(_upstream(stage, version, directory), version))
+        for source in sources:
+            shutil.copy(source, directory)
+        stage.progress(f"{label}: resolving its modules")
+        go(stage, directory, "mod", "tidy")
+        yield directory, _ldflags(stage, directory, version)
 
 
 def _upstream(stage: StageContext, version: str, directory: Path) -> dict[str, Any]:

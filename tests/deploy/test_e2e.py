@@ -153,12 +153,23 @@ def test_the_container_gets_no_token_and_less_time_than_the_stage_has(request_: 
     environment = {variable["name"]: variable["value"] for variable in pod["containers"][0]["env"]}
     assert environment == {
         "CROSSCLOUD_NAMESPACE": "cell",
+        "CROSSCLOUD_REGISTRY": "198.18.0.1:5000",
         "CROSSCLOUD_RELEASE": "dns-stable",
         "CROSSCLOUD_RESULTS": "/results",
         "CROSSCLOUD_RUN": "7f3a",
         "CROSSCLOUD_VERSION": request_.artifacts.ref.version,
         "DNS_TAG": "v1.0.0",
     }
+
+
+def test_the_container_gets_the_token_of_an_account_that_the_project_names(request_: E2ERequest) -> None:
+    assert request_.project.e2e
+    project = dataclasses.replace(
+        request_.project, e2e=dataclasses.replace(request_.project.e2e, service_account="conformance")
+    )
+    job = e2e.job(dataclasses.replace(request_, project=project), "image@sha256:0", "collector@sha256:1", seconds=42)
+    pod = job["spec"]["template"]["spec"]
+    assert (pod["automountServiceAccountToken"], pod["serviceAccountName"]) == (True, "conformance")
 
 
 def test_a_service_of_the_chart_can_select_the_container(request_: E2ERequest) -> None:

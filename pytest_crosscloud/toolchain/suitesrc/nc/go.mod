@@ -1,0 +1,3 @@
+module crosscloud/nc
+
+go 1.24
