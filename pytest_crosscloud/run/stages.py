@@ -67,6 +67,11 @@ class StageFailed(CrosscloudError):
         )
         self.result = result
 
+    @property
+    def cause(self) -> StageResult:
+        """The stage that what needs this one is n/a for."""
+        return self.result
+
 
 class NotApplicable(CrosscloudError):
     """A stage never ran because ``upstream`` failed, or is n/a itself."""
@@ -76,6 +81,10 @@ class NotApplicable(CrosscloudError):
         message = upstream.failure.message.splitlines()[0] if upstream.failure else upstream.status
         super().__init__(f"{key} is n/a: {_because(upstream)}: {message}", remedy=remedy)
         self.upstream = upstream
+
+    @property
+    def cause(self) -> StageResult:
+        return self.upstream
 
 
 def _because(upstream: StageResult) -> str:
@@ -260,9 +269,9 @@ class Engine:
         try:
             before, after = self.artifacts(target.before), self.artifacts(target.after)
             cluster = self.cluster(target.cluster)
-        except StageFailed as failed:
-            self._not_applicable(UPGRADE, target.id, failed.result)
-            raise NotApplicable(stage_key(UPGRADE, target.id), failed.result) from None
+        except (StageFailed, NotApplicable) as failed:
+            self._not_applicable(UPGRADE, target.id, failed.cause)
+            raise NotApplicable(stage_key(UPGRADE, target.id), failed.cause) from None
 
         def make(stage: StageContext) -> Outcome:
             from .upgrade import Journey
@@ -364,10 +373,9 @@ class Engine:
         try:
             return self.artifacts(cell.build), self.cluster(cell.cluster)
         except (StageFailed, NotApplicable) as failed:
-            cause = failed.result if isinstance(failed, StageFailed) else failed.upstream
             for stage in (StageName.DEPLOY, StageName.E2E):
-                self._not_applicable(stage, cell.id, cause)
-            raise NotApplicable(stage_key(StageName.DEPLOY, cell.id), cause) from None
+                self._not_applicable(stage, cell.id, failed.cause)
+            raise NotApplicable(stage_key(StageName.DEPLOY, cell.id), failed.cause) from None
 
     def _kubernetes_of(self, cluster: ClusterTarget) -> None:
         """Wait for the build that a cluster is made of, if it is one of this run."""
