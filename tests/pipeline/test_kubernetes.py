@@ -23,7 +23,7 @@ def cells(rootdir: Rootdir) -> dict[str, Any]:
     return {cell["id"]: cell for cell in data["cells"]}
 
 
-@pytest.mark.parametrize("workers", ["0", "1", "3", "auto"])
+@pytest.mark.parametrize("workers", ["0", "3"])
 def test_a_cluster_is_made_after_the_build_that_it_is_made_of(rootdir: Rootdir, workers: str) -> None:
     result = rootdir.run("-n", workers, *SELECTED)
     assert result.ret == 0, result.outlines
