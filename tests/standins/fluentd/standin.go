@@ -1,0 +1,1 @@
+../../../projects/fluentd/e2e/standin_test.go

@@ -1,0 +1,3 @@
+module pytest-crosscloud/tests/standins/linkerd
+
+go 1.25.0

@@ -1,0 +1,1 @@
+../../../projects/vitess/e2e/standin_test.go
