@@ -16,9 +16,8 @@ const (
 	// How long an answer may take.
 	answering = 20 * time.Second
 
-	// Streams that are opened between two looks at the metrics, and how long those may take to show them.
-	counted      = 5
-	countingTime = 5 * time.Second
+	// Streams that are opened between two looks at the metrics.
+	counted = 5
 )
 
 // A target is the release under test.
@@ -26,8 +25,9 @@ type target struct {
 	api       string // host:port of the destination API, as the cluster's Service has it
 	admin     string // URL of its admin server
 	namespace string
-	service   string // the release's own Service
-	domain    string // the cluster's
+	service   string        // the release's own Service
+	domain    string        // the cluster's
+	patience  time.Duration // until metrics show what was counted
 }
 
 func (t *target) checks() []check {
@@ -171,7 +171,7 @@ func (t *target) counts() (string, error) {
 			return "", err
 		}
 	}
-	return eventually(countingTime, func() (string, error) {
+	return eventually(t.patience, func() (string, error) {
 		after, err := t.streams()
 		if err == nil && after-before < counted {
 			err = fmt.Errorf("%d streams raised grpc_server_started_total by %.0f", counted, after-before)

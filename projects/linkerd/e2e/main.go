@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 )
 
 func main() {
@@ -39,5 +40,6 @@ func fromEnvironment(env environment) (*target, error) {
 		namespace: namespace,
 		service:   env("CROSSCLOUD_RELEASE"),
 		domain:    or(env("CLUSTER_DOMAIN"), "cluster.local"),
+		patience:  5 * time.Second,
 	}, nil
 }

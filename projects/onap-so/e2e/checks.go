@@ -29,8 +29,9 @@ var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 // A target is the release under test.
 type target struct {
 	url, user, password string
-	instance            string // name of the service that was asked for
-	taken               string // id of its request, once it was taken
+	instance            string        // name of the service that was asked for
+	taken               string        // id of its request, once it was taken
+	patience            time.Duration // until a request that was taken is shown
 }
 
 // checks are made one after the other: a request, and what is known of it.
@@ -118,7 +119,7 @@ func (t *target) follow() (string, error) {
 	if t.taken == "" {
 		return "", fmt.Errorf("no request was taken")
 	}
-	return eventually(recording, func() (string, error) {
+	return eventually(t.patience, func() (string, error) {
 		var answer struct{ Request order }
 		if err := t.ask(orchestration+"/"+t.taken, &answer); err != nil {
 			return "", err

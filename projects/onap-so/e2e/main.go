@@ -28,5 +28,5 @@ func fromEnvironment(env environment) (*target, error) {
 	if env("SO_USER") == "" || env("SO_PASSWORD") == "" {
 		return nil, errors.New("SO_USER and SO_PASSWORD must be set")
 	}
-	return &target{url: "http://" + address, user: env("SO_USER"), password: env("SO_PASSWORD")}, nil
+	return &target{url: "http://" + address, user: env("SO_USER"), password: env("SO_PASSWORD"), patience: recording}, nil
 }

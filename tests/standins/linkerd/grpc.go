@@ -1,0 +1,1 @@
+../../../projects/linkerd/e2e/grpc.go

@@ -1,0 +1,1 @@
+../../../projects/onap-so/e2e/checks.go
