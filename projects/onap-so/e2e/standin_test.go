@@ -67,7 +67,7 @@ func (s *standIn) create(writer http.ResponseWriter, request *http.Request) {
 		refuse(writer, "Mapping of request to JSON object failed: "+err.Error())
 		return
 	}
-	if asked.RequestDetails.ModelInfo == nil && s.fault != "takes what has no model" {
+	if asked.RequestDetails.ModelInfo == nil && err == nil && s.fault != "takes what has no model" {
 		refuse(writer, "Error parsing request: No valid modelInfo is specified")
 		return
 	}

@@ -36,6 +36,7 @@ type target struct {
 	shards   []string      // its shards' names
 	database *sql.DB       // the keyspace, since it answered
 	patience time.Duration // until vtgate knows of a change
+	table    string        // of this run: an earlier one may have left its own
 }
 
 // checks are made one after the other: the first makes the table that the others use.
@@ -92,9 +93,10 @@ func (t *target) hasShards() (string, error) {
 }
 
 func (t *target) makesTable() (string, error) {
+	t.table = fmt.Sprintf("customer_%d", time.Now().UnixNano())
 	for _, statement := range []string{
-		"CREATE TABLE customer (id BIGINT NOT NULL, name VARCHAR(64), PRIMARY KEY (id))",
-		"ALTER VSCHEMA ON " + t.keyspace + ".customer ADD VINDEX xxhash(id) USING xxhash",
+		"CREATE TABLE " + t.table + " (id BIGINT NOT NULL, name VARCHAR(64), PRIMARY KEY (id))",
+		"ALTER VSCHEMA ON " + t.keyspace + "." + t.table + " ADD VINDEX xxhash(id) USING xxhash",
 	} {
 		if _, err := t.database.Exec(statement); err != nil {
 			return "", fmt.Errorf("%s: %w", statement, err)
@@ -102,14 +104,14 @@ func (t *target) makesTable() (string, error) {
 	}
 	return eventually(t.patience, func() (string, error) {
 		var count int
-		err := t.database.QueryRow("SELECT COUNT(*) FROM customer").Scan(&count)
-		return fmt.Sprintf("%s.customer has %d rows", t.keyspace, count), err
+		err := t.database.QueryRow("SELECT COUNT(*) FROM " + t.table).Scan(&count)
+		return fmt.Sprintf("%s.%s has %d rows", t.keyspace, t.table, count), err
 	})
 }
 
 func (t *target) spreads() (string, error) {
 	for id := range rows {
-		if _, err := t.database.Exec("INSERT INTO customer (id, name) VALUES (?, ?)", id, name(id)); err != nil {
+		if _, err := t.database.Exec("INSERT INTO "+t.table+" (id, name) VALUES (?, ?)", id, name(id)); err != nil {
 			return "", fmt.Errorf("row %d: %w", id, err)
 		}
 	}
@@ -122,7 +124,7 @@ func (t *target) spreads() (string, error) {
 		}
 		defer database.Close()
 		var count int
-		if err := database.QueryRow("SELECT COUNT(*) FROM customer").Scan(&count); err != nil {
+		if err := database.QueryRow("SELECT COUNT(*) FROM " + t.table).Scan(&count); err != nil {
 			return "", fmt.Errorf("shard %s: %w", shard, err)
 		}
 		seen = append(seen, fmt.Sprintf("%d in %s", count, shard))
@@ -140,14 +142,14 @@ func (t *target) spreads() (string, error) {
 func (t *target) finds() (string, error) {
 	for _, id := range []int{0, 42, rows - 1} {
 		var found string
-		if err := t.database.QueryRow("SELECT name FROM customer WHERE id = ?", id).Scan(&found); err != nil {
+		if err := t.database.QueryRow("SELECT name FROM "+t.table+" WHERE id = ?", id).Scan(&found); err != nil {
 			return "", fmt.Errorf("row %d: %w", id, err)
 		}
 		if found != name(id) {
 			return "", fmt.Errorf("row %d is %q, and not %q", id, name(id), found)
 		}
 	}
-	err := t.database.QueryRow("SELECT name FROM customer WHERE id = ?", rows+1).Scan(new(string))
+	err := t.database.QueryRow("SELECT name FROM "+t.table+" WHERE id = ?", rows+1).Scan(new(string))
 	if !errors.Is(err, sql.ErrNoRows) {
 		return "", fmt.Errorf("row %d was never written, and there is: %v", rows+1, err)
 	}
@@ -157,13 +159,13 @@ func (t *target) finds() (string, error) {
 // merges wants vtgate to add up and to sort what comes from several shards.
 func (t *target) merges() (string, error) {
 	var count, sum int
-	if err := t.database.QueryRow("SELECT COUNT(*), SUM(id) FROM customer").Scan(&count, &sum); err != nil {
+	if err := t.database.QueryRow("SELECT COUNT(*), SUM(id) FROM "+t.table).Scan(&count, &sum); err != nil {
 		return "", err
 	}
 	if want := rows * (rows - 1) / 2; count != rows || sum != want {
 		return "", fmt.Errorf("%d rows with the sum %d, and not %d with %d", rows, want, count, sum)
 	}
-	last, err := t.column("SELECT id FROM customer ORDER BY id DESC LIMIT 5")
+	last, err := t.column("SELECT id FROM " + t.table + " ORDER BY id DESC LIMIT 5")
 	if err != nil {
 		return "", err
 	}
@@ -183,17 +185,17 @@ func (t *target) rollsBack() (string, error) {
 		return "", err
 	}
 	defer func() { _ = transaction.Rollback() }()
-	if _, err := transaction.Exec("UPDATE customer SET name = ? WHERE id = ?", "nobody", 7); err != nil {
+	if _, err := transaction.Exec("UPDATE "+t.table+" SET name = ? WHERE id = ?", "nobody", 7); err != nil {
 		return "", err
 	}
 	var within, after string
-	if err := transaction.QueryRow("SELECT name FROM customer WHERE id = ?", 7).Scan(&within); err != nil {
+	if err := transaction.QueryRow("SELECT name FROM "+t.table+" WHERE id = ?", 7).Scan(&within); err != nil {
 		return "", err
 	}
 	if err := transaction.Rollback(); err != nil {
 		return "", err
 	}
-	if err := t.database.QueryRow("SELECT name FROM customer WHERE id = ?", 7).Scan(&after); err != nil {
+	if err := t.database.QueryRow("SELECT name FROM "+t.table+" WHERE id = ?", 7).Scan(&after); err != nil {
 		return "", err
 	}
 	if within != "nobody" || after != name(7) {
@@ -203,7 +205,7 @@ func (t *target) rollsBack() (string, error) {
 }
 
 func (t *target) isUnique() (string, error) {
-	_, err := t.database.Exec("INSERT INTO customer (id, name) VALUES (?, ?)", 7, "somebody else")
+	_, err := t.database.Exec("INSERT INTO "+t.table+" (id, name) VALUES (?, ?)", 7, "somebody else")
 	return refused(err, duplicateEntry)
 }
 
@@ -218,7 +220,7 @@ func (t *target) counts() (string, error) {
 		return "", err
 	}
 	for range counted {
-		if _, err := t.column("SELECT name FROM customer WHERE id = 7"); err != nil {
+		if _, err := t.column("SELECT name FROM " + t.table + " WHERE id = 7"); err != nil {
 			return "", err
 		}
 	}
