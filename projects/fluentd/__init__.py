@@ -1,4 +1,4 @@
-"""Fluentd (https://www.fluentd.org): collects records, and passes them on. Its images are taken over from Docker Hub."""
+"""Fluentd (https://www.fluentd.org): collects records, and passes them on. Its image is its own CI's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Linkerd (https://linkerd.io): a service mesh. Its control plane's destination controller, taken over from its own registry."""
+"""Linkerd (https://linkerd.io): a service mesh. Here is its destination controller, as its own CI made it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def crosscloud_projects() -> list[Project]:
             project_url="https://linkerd.io",
             repository_url="https://github.com/linkerd/linkerd2",
             cncf_relation="Graduated",
-            # Since 2.15 the project itself publishes edge releases alone: edge-YEAR.MONTH.NUMBER, none of them called stable.
+            # Since 2.15 the project publishes edge releases alone, edge-YEAR.MONTH.NUMBER, and calls none stable.
             stable_ref="edge-26.9.3",
             release_tags=r"edge-(\d+)\.(\d+)\.(\d+)",
             arch=("amd64", "arm64"),

@@ -1,4 +1,4 @@
-"""Vitess (https://vitess.io): one MySQL database whose rows lie in several. Its images are taken over from Docker Hub."""
+"""Vitess (https://vitess.io): one MySQL database whose rows lie in several. Its image is its own CI's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def crosscloud_projects() -> list[Project]:
             cncf_relation="Graduated",
             stable_ref="v24.0.4-mysql84",
             release_tags=r"v(\d+)\.(\d+)\.(\d+)-mysql84",
-            # vtgate, tablets and a topology in one process, over a mysqld for each shard: what Vitess itself tests with.
+            # vtgate, tablets and topology in one process, over a mysqld for each shard: for tests, by Vitess itself.
             build=UpstreamBuild(images={"VITESS": "docker.io/vitess/vttestserver"}, head="mysql84"),
             chart="vitess",
             e2e=E2E(

@@ -1,1 +1,1 @@
-../../../projects/onap-so/e2e/checks.go
+../../../projects/onap_so/e2e/checks.go

@@ -1,1 +1,1 @@
-../../../projects/onap-so/e2e/standin_test.go
+../../../projects/onap_so/e2e/standin_test.go
