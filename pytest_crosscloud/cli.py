@@ -27,6 +27,7 @@ COMMANDS = (
     ("refs", "refs", "say what stable and head are, and record new releases"),
     ("report", "report", "write a run's reports, however it ended"),
     ("repro", "repro", "repeat a failed cell from the bundle that it left"),
+    ("rollback", "rollback", "install again what was green, by digest, and test it"),
     ("clean", "clean", "destroy what runs left behind"),
 )
 

@@ -74,6 +74,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--crosscloud-out", metavar="DIR", help="where reports go (default: reports/out in the rootdir)")
     group.addoption("--bundle", metavar="FILE", help="repeat the failed cell of a bundle, as crosscloud repro does")
     group.addoption(
+        "--rollback",
+        metavar="RUN",
+        help="build nothing: install what a green cell of an earlier run had, by digest, as crosscloud rollback does "
+        "(last-success: of the newest run that has one); takes one of --projects on one of --clouds",
+    )
+    group.addoption(
         "--reuse-clusters",
         nargs="?",
         const="1h",

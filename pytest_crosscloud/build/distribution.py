@@ -111,6 +111,21 @@ class Repository:
         response = self._request("HEAD", f"manifests/{reference}", {"Accept": _ACCEPT}, stage=stage, absent_ok=True)
         return response.headers["Docker-Content-Digest"] if response else None
 
+    def has(self, digest: str, stage: StageContext | None = None) -> bool:
+        """Whether the image of this digest is there, with all that its manifest names.
+
+        :raises StageError: as ``digest``.
+        """
+        response = self._request("GET", f"manifests/{digest}", {"Accept": _ACCEPT}, stage=stage, absent_ok=True)
+        if response is None:
+            return False
+        manifest = json.loads(response.body)
+        blobs = [manifest["config"], *manifest["layers"]] if "config" in manifest else []
+        return all(
+            self._request("HEAD", f"blobs/{blob['digest']}", {}, stage=stage, absent_ok=True) is not None
+            for blob in blobs
+        )
+
     def manifest(self, reference: str, stage: StageContext | None = None) -> dict[str, Any]:
         """The manifest or index that a tag or digest names.
 

@@ -55,7 +55,7 @@ def prepare(bundle: Bundle, plugins: Plugins, config: Config, clouds: str | None
     if bundle.pins:
         _check_images(bundle)
         # Before any plugin's own: what is to be repeated is what those images did.
-        plugins.manager.register(_Build(), "crosscloud-bundle")
+        plugins.manager.register(Unchanged(), "crosscloud-bundle")
     name = bundle["project"]["name"]
     project = _project(bundle, folder, config.projects.get(name))
     config = replace(config, projects={**config.projects, name: project})
@@ -134,7 +134,7 @@ def _named(bundle: Bundle, cell: Cell) -> Cell:
     return Cell(build, cluster, said["id"] if same else f"{build.id}-{cluster.id}")
 
 
-class _Build:
+class Unchanged:
     """Builds as the framework does, whatever a plugin would do."""
 
     @hookimpl(tryfirst=True)

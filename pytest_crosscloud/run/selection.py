@@ -9,7 +9,19 @@ from typing import Any
 import pytest
 
 #: As pytest's options call them.
-_OPTIONS = ("clouds", "projects", "refs", "kubernetes", "arch", "registry", "keyword", "markexpr", "pyargs", "upgrade")
+_OPTIONS = (
+    "clouds",
+    "projects",
+    "refs",
+    "kubernetes",
+    "arch",
+    "registry",
+    "keyword",
+    "markexpr",
+    "pyargs",
+    "upgrade",
+    "rollback",
+)
 _CONFIG = "crosscloud_config"
 
 

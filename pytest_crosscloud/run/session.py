@@ -54,7 +54,12 @@ class Session:
         given = option("--crosscloud-config")
         self.config = configuration.load(Path(given) if given else None, self.plugins, rootdir)
         self.bundle: Bundle | None = None
-        self.matrix = self._repeated(option("--bundle")) if option("--bundle") else self._asked_for()
+        if option("--bundle"):
+            self.matrix = self._repeated(option("--bundle"))
+        elif option("--rollback"):
+            self.matrix = self._rolled_back(option("--rollback"))
+        else:
+            self.matrix = self._asked_for()
         if option("--upgrade") and not self.matrix.upgrades:
             raise ConfigurationError("--upgrade goes from one ref to another", remedy="give two of them with --refs")
         keep = option("--keep-failed")
@@ -64,7 +69,9 @@ class Session:
             out=str(rootdir / (option("--crosscloud-out") or "reports/out")),
             registry="" if self.registry == preflight.OWN_REGISTRY else self.registry,
             repeat=tuple(
-                f"{name}={value}" for name in ("--crosscloud-config", "--registry") if (value := option(name))
+                f"{name}={value}"
+                for name in ("--crosscloud-config", "--registry", "--rollback")
+                if (value := option(name))
             ),
             reuse=seconds(reuse) if (reuse := option("--reuse-clusters")) else None,
             leases=option("--leases") or self.config.leases,
@@ -111,6 +118,36 @@ class Session:
         prepared = repetition.prepare(self.bundle, self.plugins, self.config, option("--clouds"))
         self.config = prepared.config
         return prepared.matrix
+
+    def _rolled_back(self, wanted: str) -> Matrix:
+        """The cell that installs what was green; its project's Build takes that cell's images.
+
+        :raises ConfigurationError: nothing was green, or an option says something else.
+        """
+        from ..repro.repetition import Unchanged
+        from . import rollback
+
+        option = self.pytest_config.getoption
+        if option("--refs") not in (None, rollback.REF) or option("--arch") is not None:
+            raise ConfigurationError("--rollback says what to install: --refs, --arch", remedy="leave them out")
+        asked = matrices.select(
+            self.config, clouds=option("--clouds"), projects=option("--projects"), refs=rollback.REF
+        )
+        if len(asked.cells) != 1:
+            raise ConfigurationError(
+                "--rollback is of one project on one cloud", remedy="name one with --projects, and one with --clouds"
+            )
+        cell = asked.cells[0]
+        store = open_store()
+        try:
+            green = rollback.find(store, wanted, cell.build.project, cell.cluster.cloud)
+        finally:
+            store.close()
+        # What xdist tells its workers: to them it must be the same, whatever becomes green meanwhile.
+        self.pytest_config.option.rollback = green.name
+        self.plugins.manager.register(Unchanged(), "crosscloud-rollback")
+        self.config, matrix = rollback.prepare(green, self.config, option("--kubernetes"))
+        return matrix
 
     def _select(self) -> resume.Old | None:
         """With ``--resume``: the run to go on with, in the controller, and its selection, unless there is one."""

@@ -78,7 +78,7 @@ class Build:
         return f"{{project.name}}-{{ref.version}}-{{arch}}"
     def build(self, request):
         stage(request.stage, f"build {{request.project.name}}-{{request.ref.name}}")
-        pin = Pin("DEMO", "registry.test/demo", request.ref.version, "sha256:" + "0" * 64)
+        pin = Pin("DEMO", f"{{request.registry}}/demo", request.ref.version, "sha256:" + "0" * 64)
         return Artifacts(request.project.name, request.ref, request.arch, (pin,))
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
