@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import (
+    builds,
     cell,
     cluster,
     controller_kill,
@@ -11,6 +12,7 @@ from . import (
     kills,
     leases,
     makespan,
+    matrix,
     resume,
     selection,
     sigterm,
@@ -31,6 +33,8 @@ MEASURES: tuple[Measure, ...] = (
     resume.MEASURE,
     cluster.MEASURE,
     cell.MEASURE,
+    builds.MEASURE,
+    matrix.MEASURE,
     warm_demo.MEASURE,
     first_run.MEASURE,
 )

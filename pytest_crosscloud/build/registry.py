@@ -52,13 +52,19 @@ class Registry:
 
 
 def start(
-    run: str, directory: Path, record: Callable[[dict[str, Any]], None], *, storage: Path | None = None
+    run: str,
+    directory: Path,
+    record: Callable[[dict[str, Any]], None],
+    *,
+    storage: Path | None = None,
+    access_log: bool = False,
 ) -> Registry:
     """Start a registry for ``run`` and wait until it answers.
 
     :param directory: of the run: its configuration and its log go here.
     :param record: called with the spec for ``release``, before anything is made.
     :param storage: where images are kept, by default in the cache.
+    :param access_log: whether its log has a line for each request.
     :raises StageError: it is not installed, or does not come up.
     """
     program = shutil.which("docker-registry") or shutil.which("registry")
@@ -77,7 +83,7 @@ def start(
         address = _claim_address(run) if os.geteuid() == 0 else "127.0.0.1"
         for port in _free_ports(address):
             host = f"{address}:{port}"
-            _spawn(program, run, directory, storage, host)
+            _spawn(program, run, directory, storage, host, access_log)
             if _answers(run, host):
                 return Registry(host, spec)
             why = _last_words(directory)
@@ -162,10 +168,10 @@ def _free_ports(address: str) -> Iterator[int]:
 # -- its process ------------------------------------------------------------------------------------------------
 
 
-def _spawn(program: str, run: str, directory: Path, storage: Path, host: str) -> None:
+def _spawn(program: str, run: str, directory: Path, storage: Path, host: str, access_log: bool) -> None:
     config = {
         "version": 0.1,
-        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "log": {"level": "warn", "accesslog": {"disabled": not access_log}},
         # No cache of blob descriptors: another run's registry may change the storage under it.
         "storage": {
             "filesystem": {"rootdirectory": str(storage)},

@@ -160,7 +160,7 @@ def test_list_takes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_every_measure_is_registered_and_documented() -> None:
-    alone = {"cluster", "first-run", "cell", "import", "leases", "warm-demo"}
+    alone = {"builds", "cluster", "first-run", "cell", "import", "leases", "matrix", "warm-demo"}
     assert {one.name for one in MEASURES} == alone | {
         "controller-kill",
         "kills",
