@@ -36,7 +36,7 @@ def crosscloud_projects() -> list[Project]:
             project_url="https://prometheus.io",
             repository_url="https://github.com/prometheus/prometheus",
             cncf_relation="Graduated",
-            stable_ref="v3.13.5",
+            stable_ref="v0.313.5",  # its release 3.13.5
             head_ref="main",
             arch=("amd64", "arm64"),
             build=Parts(
