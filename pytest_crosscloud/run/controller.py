@@ -19,7 +19,7 @@ import pytest
 
 from .. import disk, report
 from ..errors import ConfigurationError, CrosscloudError
-from ..model import StageName, StageResult, Status, TestOutcome
+from ..model import StageName, StageResult, Status, TestOutcome, stage_key
 from ..redact import redact
 from ..report import terminal
 from ..stage import RUN_VARIABLE
@@ -37,6 +37,7 @@ from .watcher import Watcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
+    from ..matrix import Matrix
     from .context import Run
     from .session import Session
 
@@ -270,7 +271,7 @@ class Controller:
         if self._output:
             self._output.release()
         # Nothing is green that did not run, whatever the tests made of it.
-        red = _is_red(run.store.results(run.id))
+        red = _is_red(run.store.results(run.id), self._session.matrix)
         if run.settings.resumes:
             taken = [test for test in run.store.tests(run.id) if test.resumed_from]
             red = red or any(test.outcome == TestOutcome.FAILED for test in taken)
@@ -325,7 +326,7 @@ class Controller:
                 reporter.write_line(line, bold=True)
 
 
-def _is_red(results: Mapping[str, StageResult]) -> bool:
+def _is_red(results: Mapping[str, StageResult], matrix: Matrix) -> bool:
     """Whether these stages keep a run from exit code 0.
 
     A project whose registry is out of reach is a skip to CI, as long as another one was built.
@@ -333,8 +334,8 @@ def _is_red(results: Mapping[str, StageResult]) -> bool:
     lost = {key for key, result in results.items() if result.is_out_of_reach}
     if any(result.status != Status.SUCCESS and not {result.key, result.upstream} & lost for result in results.values()):
         return True
-    made = (result.status for result in results.values() if result.stage == StageName.BUILD)
-    return bool(lost) and Status.SUCCESS not in made
+    builds = (results.get(stage_key(StageName.BUILD, cell.build.id)) for cell in matrix.cells)
+    return bool(lost) and not any(build and build.status == Status.SUCCESS for build in builds)
 
 
 def _preflight(session: Session) -> None:
