@@ -168,13 +168,15 @@ class Lines:
         rest = b""
         try:
             for chunk in self._answer.stream(64 * 1024):
+                if self._closed:  # TLS ended with the connection: what comes now was never deciphered
+                    return
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     yield line.decode(errors="replace")
                 if len(rest) > _LINE_LIMIT:
                     yield rest.decode(errors="replace")
                     rest = b""
-            if rest:
+            if rest and not self._closed:
                 yield rest.decode(errors="replace")
         except (HTTPError, OSError, ValueError) as error:  # ValueError: closed while it was read
             if not self._closed:

@@ -7,13 +7,17 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from pytest_crosscloud.errors import CrosscloudError
-from pytest_crosscloud.kube import Api, ApiError
+from pytest_crosscloud.kube import Api, ApiError, Lines
 from pytest_crosscloud.redact import redact
 from tests.deploy.fake_api import FakeApi, serve
+
+if TYPE_CHECKING:
+    import urllib3
 
 PODS = "/api/v1/namespaces/n/pods"
 
@@ -117,6 +121,23 @@ def test_lines_come_as_they_are_and_long_ones_are_cut(fake: FakeApi, api: Api) -
     assert lines[:3] == ["one", "", "two"]
     assert "".join(lines[3:]) == "x" * 200_000
     assert max(map(len, lines)) <= 3 * 64 * 1024
+
+
+def test_what_comes_when_another_thread_has_ended_it_is_no_line() -> None:
+    class Answer:
+        connection = None
+
+        def stream(self, size: int) -> Iterator[bytes]:
+            yield b'{"whole": 1}\n{"cut'
+            lines.close()
+            yield b'\x17\x03\x03 what TLS left\n{"'
+
+        def close(self) -> None:
+            pass
+
+    lines = Lines(cast("urllib3.HTTPResponse", Answer()))
+
+    assert list(lines) == ['{"whole": 1}']
 
 
 def test_namespaced_lists_take_the_preferred_version_and_what_can_be_listed(fake: FakeApi, api: Api) -> None:
