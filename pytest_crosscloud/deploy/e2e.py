@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ _MARGIN = 10.0
 
 #: Seconds between SIGTERM and SIGKILL to an e2e container whose time is over.
 _GRACE = 5
+
+#: The last line of a log that kubelet cannot follow, where its host has no inotify instance left.
+_NOT_FOLLOWED = "failed to create fsnotify watcher"
 
 _COLLECTOR_IMAGE = GoProgram(directory=Path(__file__).parent / "collector", image="crosscloud/collector")
 
@@ -202,15 +205,24 @@ class _Execution:
         raise AssertionError("a watch ends only by an exception")
 
     def _follow_log(self, pod: Mapping[str, Any]) -> bool:
-        """Copy the container's log while it runs. False: the API broke off, and the log must be read again."""
+        """Copy the container's log while it runs. False: it broke off, and the log must be read again."""
         self._stage.progress("running the e2e container")
         path = f"{self._pods}/{pod['metadata']['name']}/log"
+        last = ""
+
+        def lines() -> Iterator[str]:
+            nonlocal last
+            for last in self._api.lines(path, timeout=self._stage.remaining(), container=CONTAINER, follow="true"):
+                self._stage.remaining()  # one that goes on writing is no sign that its kubelet still counts its time
+                yield last
+
         try:
-            lines = self._api.lines(path, timeout=self._stage.remaining(), container=CONTAINER, follow="true")
-            # A container that goes on writing is no sign that its kubelet still counts its time.
-            container_log.follow((line for line in lines if self._stage.remaining()), self._log)
+            container_log.follow(lines(), self._log)
         except ApiError as error:
             self._stage.write(f"the e2e container's log broke off: {error}")
+            return False
+        if last.startswith(_NOT_FOLLOWED):
+            self._stage.write(f"the e2e container's log broke off: {last}")
             return False
         return True
 

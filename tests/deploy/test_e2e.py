@@ -75,6 +75,24 @@ def test_the_exit_code_and_the_junit_file_are_the_result(
     assert "big.bin left out" in stage.log.read_text()
 
 
+def test_a_log_that_kubelet_could_not_follow_is_read_when_it_is_whole(
+    request_: E2ERequest, kubelet: Callable[..., None], fake: FakeApi
+) -> None:
+    class Logs(dict[tuple[str, str], str]):
+        refused = False
+
+        def get(self, key: tuple[str, str], default: Any = None) -> Any:
+            if key[1] == e2e.CONTAINER and not self.refused:
+                self.refused = True
+                return "checking\nfailed to create fsnotify watcher: too many open files"
+            return super().get(key, default)
+
+    fake.logs = Logs()
+    kubelet(ended(0, "Completed"), log="checking\nall is well\n")
+
+    assert Path(e2e.run(request_).log).read_text() == "checking\nall is well\n"
+
+
 @pytest.mark.parametrize("results", ["", log_of({"junit.xml": b"<testsuite>"}), log_of({"other.txt": b""})])
 def test_without_a_readable_junit_file_the_exit_code_decides(
     request_: E2ERequest, kubelet: Callable[..., None], results: str
