@@ -20,7 +20,7 @@ from ..build import resolve
 from ..config import Config
 from ..errors import ConfigurationError, CrosscloudError, StageError
 from ..marked_yaml import decode
-from ..model import AUTO, Project
+from ..model import AUTO, Project, Ref
 from ..redact import redact
 from ..run.refs import WORKERS
 from ..suggest import among
@@ -92,32 +92,38 @@ def _chosen(config: Config, names: Iterable[str]) -> list[Project]:
 
 
 def _look(project: Project) -> Found:
-    found = Found(project.name, project.stable_ref or AUTO)
-    errors, notes = [], []
-    try:
-        newest = project.build.resolve(replace(project, stable_ref=AUTO), resolve.STABLE)
-        found = replace(found, newest=newest.version)
-        notes.append(newest.note)
-    except Exception as error:  # a plugin's defect must not stop the others
-        errors.append(_gist(error))
-    try:
-        head = project.build.resolve(project, resolve.HEAD)
-        found = replace(found, head=head.version)
-        notes.append(head.note)
-    except Exception as error:
-        errors.append(_gist(error))
-    is_newer = False
-    if found.newest and project.stable_ref:
-        is_newer = resolve.is_newer(found.newest, project.stable_ref, project.release_tags)
-        if is_newer:
-            notes.insert(0, "a newer release is out")
-        elif not resolve.is_release(project.stable_ref, project.release_tags):
-            notes.insert(0, "stable is no release tag")
-        elif found.newest != project.stable_ref:
-            notes.insert(0, "stable is newer than any release that can be seen from here")
+    """Ask the project's strategy, three times: one answer may be had where another is not."""
+    errors: list[str] = []
+
+    def ask(asked: Project, ref: str) -> Ref:
+        try:
+            return asked.build.resolve(asked, ref)
+        except Exception as error:  # a plugin's defect must not stop the others
+            errors.append(_gist(error))
+            return Ref(ref, "")
+
+    newest = ask(replace(project, stable_ref=AUTO), resolve.STABLE)
+    # Not as it is written: a release may have another name than its tag.
+    stable = ask(project, resolve.STABLE) if project.stable_ref and newest.version else newest
+    head = ask(project, resolve.HEAD)
+    notes = [newest.note, head.note]
+    is_newer = resolve.is_newer(newest.version, stable.version, project.release_tags)
+    if is_newer:
+        notes.insert(0, "a newer release is out")
+    elif stable.version and not resolve.is_release(stable.version, project.release_tags):
+        notes.insert(0, "stable is no release tag")
+    elif newest.version != stable.version:
+        notes.insert(0, "stable is newer than that")
     errors = list(dict.fromkeys(errors))
-    note = "; ".join(dict.fromkeys(text for text in (*notes, *errors) if text))
-    return replace(found, note=note, error="; ".join(errors), update=is_newer)
+    return Found(
+        project.name,
+        project.stable_ref or AUTO,
+        newest.version,
+        head.version,
+        note="; ".join(dict.fromkeys(text for text in (*notes, *errors) if text)),
+        error="; ".join(errors),
+        update=is_newer,
+    )
 
 
 def _gist(error: Exception) -> str:
