@@ -151,7 +151,7 @@ def _update(config: Config, rootdir: Path, found: Iterable[Found]) -> tuple[str,
     if after == before:
         return "", refused
     _write(path, content, _encoded(after, content))
-    shown = os.path.relpath(path)
+    shown = path.relative_to(rootdir) if path.is_relative_to(rootdir) else path
     diff = difflib.unified_diff(before.splitlines(), after.splitlines(), f"a/{shown}", f"b/{shown}", lineterm="")
     return "".join(f"{line}\n" for line in diff), refused
 

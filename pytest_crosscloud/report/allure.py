@@ -37,7 +37,7 @@ from allure_commons.utils import md5
 from filelock import FileLock, Timeout
 
 from .. import paths
-from ..model import Cell, ErrorClass, Ref, StageName, StageResult, Status
+from ..model import UPGRADE, Cell, ErrorClass, Ref, StageName, StageResult, Status
 from ..redact import redact
 from ..run.processes import RUN_VARIABLE
 from ..run.summary import RunSummary
@@ -80,6 +80,8 @@ def write(summary: RunSummary, out: Path) -> Path:
                 seen.add(stages[name].key)
                 writer.shared(cell, stages[name])
         writer.cell(cell, stages)
+    for stage, cell in summary.upgrades.values():
+        writer.shared(cell, stage)
     _write_context(summary, folder)
     return folder
 
@@ -132,11 +134,19 @@ class _Writer:
         self._projects = {project.name: project for project in summary.projects}
 
     def shared(self, cell: Cell, stage: StageResult) -> None:
-        """A build or a provision: a test of its own, whatever the number of cells that need it."""
+        """A build, a provision or an upgrade: a test of its own, whatever the number of cells that need it."""
         if stage.stage == StageName.BUILD:
             axes = {"project": cell.build.project, "ref": cell.build.ref, "arch": cell.build.arch}
             facts = _facts(results.ref_of(self._summary, cell))
             facts |= {f"{pin['name']} image": pin["reference"] for pin in results.pins(stage)}
+        elif stage.stage == UPGRADE:
+            axes = {
+                "project": cell.build.project,
+                "cloud": cell.cluster.cloud,
+                "kubernetes": cell.cluster.kubernetes,
+                "arch": cell.cluster.arch,
+            }
+            facts = {}
         else:
             axes = {
                 "cloud": cell.cluster.cloud,

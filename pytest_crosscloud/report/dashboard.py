@@ -86,7 +86,8 @@ def render(summary: RunSummary, out: Path) -> str:
         groups=_groups(summary, lines, columns),
         roomy=len(columns) <= ROOMY,
         releases=len(lines),
-        failures=list(_failures(summary)),
+        failures=[*_failures(summary), *_failed_upgrades(summary, out)],
+        upgrades=_upgrades(summary, out),
         shown=FAILURES,
         kubernetes=[(name, short_version(ref)) for name, ref in summary.kubernetes.items()],
         arch=list(dict.fromkeys(cell.build.arch for cell in summary.cells)),
@@ -223,6 +224,38 @@ def _failures(summary: RunSummary) -> Iterator[dict[str, Any]]:
             "lost": affected[key] if where else 0,
             "project": "" if result.stage == StageName.PROVISION else cell.build.project,
         }
+
+
+def _upgrades(summary: RunSummary, out: Path) -> list[tuple[str, str, Badge]]:
+    """Of each release that was taken to another ref and back: project, cluster, and how it went, with its log."""
+    return [
+        (
+            _project_title(summary, cell),
+            cell.cluster.id,
+            Badge(result.status, quote(files.relative(result.log, out)), detail=_title(result)),
+        )
+        for result, cell in summary.upgrades.values()
+    ]
+
+
+def _failed_upgrades(summary: RunSummary, out: Path) -> Iterator[dict[str, Any]]:
+    for result, cell in summary.upgrades.values():
+        if result.failure:
+            yield {
+                "stage": result.stage,
+                "where": f"{_project_title(summary, cell)} on {cell.cluster.id}",
+                "class": result.failure.error_class,
+                "message": _title(result),
+                "href": quote(files.relative(result.log, out)),
+                "axes": "",
+                "lost": 0,
+                "project": cell.build.project,
+            }
+
+
+def _project_title(summary: RunSummary, cell: Cell) -> str:
+    """How the table calls a cell's project."""
+    return next(found.display_name for found in summary.projects if found.name == cell.build.project)
 
 
 def _data(document: dict[str, Any], summary: RunSummary) -> dict[str, Any]:

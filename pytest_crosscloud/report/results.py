@@ -65,6 +65,7 @@ def document(summary: RunSummary, out: Path) -> dict[str, Any]:
         "projects": [asdict(project) for project in summary.projects],
         "clouds": [asdict(cloud) for cloud in summary.clouds],
         "cells": [cells.document(cell) for cell in summary.cells],
+        "upgrades": [_stage(result, out) for result, _ in summary.upgrades.values()],
         "tests": [_test(test) for test in summary.tests],
     }
 

@@ -119,6 +119,7 @@ def table(summary: RunSummary, out: Path, *, color: bool, width: int) -> str:
             text.append(_join([project.ljust(fixed[0]), release, _status(row.build.status, 9, color), *cells]))
             text += _failures(summary, row, clouds, shown, out, color, width)
             text += _flaky(summary, row, clouds, color, width)
+    text += _upgrades(summary, out, color, width)
     if number := sum(map(summary.is_flaky, summary.cells)):
         text += ["", f"{_count(number, 'flaky cell')}: red at first, and green when the e2e was run again"]
     return "\n".join([*text, "", *_reports(out)]).rstrip() + "\n"
@@ -166,6 +167,21 @@ def _failures(
             ):
                 if value:
                     text.append(f"    {label:<8}  {value}")
+    return text
+
+
+def _upgrades(summary: RunSummary, out: Path, color: bool, width: int) -> list[str]:
+    """Each release that was taken to another ref and back: how that went."""
+    text: list[str] = []
+    for result, _ in summary.upgrades.values():
+        said = result.failure.error_class if result.failure else one_line(result.detail, 400)
+        text += ["", f"{result.key}  {_status(result.status, 9, color)}  {said}".rstrip()]
+        if result.failure:
+            lines = textwrap.wrap(one_line(_outcome(result), 400), max(width - 4, 40))
+            text += [f"    {_paint(line, _COLORS[Status.FAILED], color)}" for line in lines]
+            evidence = files.folder(files.relative(result.log, out))
+            text += [f"    remedy    {one_line(result.failure.remedy, 400)}"] if result.failure.remedy else []
+            text += [f"    evidence  {_short(out / evidence)}/"] if evidence else []
     return text
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ..model import Cell, Project, Ref, StageName, StageResult, Status, TestResult, stage_key
+from ..model import UPGRADE, Cell, Project, Ref, StageName, StageResult, Status, TestResult, stage_key
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,16 @@ class RunSummary:
         return {
             stage: self.results.get(stage_key(stage, target)) or StageResult(stage, target, self._unreached)
             for stage, target in targets.items()
+        }
+
+    @cached_property
+    def upgrades(self) -> Mapping[str, tuple[StageResult, Cell]]:
+        """By target id: what became of each upgrade that began, and the cell that it ends as."""
+        ends = {f"{cell.build.project}-{cell.cluster.id}": cell for cell in reversed(self.cells)}
+        return {
+            result.target: (result, ends[result.target])
+            for result in self.results.values()
+            if result.stage == UPGRADE and result.target in ends
         }
 
     def repeat(self, cell: Cell) -> str:

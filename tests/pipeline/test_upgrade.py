@@ -46,6 +46,17 @@ def test_a_release_goes_there_and_back(rootdir: Rootdir) -> None:
         "passed",
         False,
     )
+    (stage,) = json.loads((rootdir.out / "results.json").read_text())["upgrades"]
+    assert (stage["target"], stage["status"], stage["log"]) == (
+        "demo-here",
+        "success",
+        "upgrades/demo-here/upgrade.log",
+    )
+    result.stdout.fnmatch_lines(["upgrade demo-here  success * 8+8+8 checks passed*"])
+    page = (rootdir.out / "index.html").read_text()
+    assert '<a class="badge success" href="upgrades/demo-here/upgrade.log">success</a>' in page
+    written = [json.loads(path.read_text()) for path in (rootdir.out / "allure-results").glob("*-result.json")]
+    assert [found["status"] for found in written if found["name"] == "test_upgrade[demo-here]"] == ["passed"]
     log = (rootdir.out / "upgrades" / "demo-here" / "upgrade.log").read_text()
     assert "== 2-upgrade: deploy" in log
 
@@ -98,7 +109,15 @@ def test_the_step_that_fails_is_named(rootdir: Rootdir, broken: str, how: str, s
     result = rootdir.run(*DEMO, "--upgrade", "-k", "upgrade")
     assert result.ret == 1
     assert way(rootdir) == WAY[: last + 1]
-    result.stdout.fnmatch_lines([f"*upgrade *demo-here *failed*{said}*"])
+    result.stdout.fnmatch_lines(
+        [
+            f"*upgrade *demo-here *failed*{said}*",
+            "upgrade demo-here  failed * product",
+            f"    {said}*",
+            "    evidence  reports/out/upgrades/demo-here/",
+        ]
+    )
+    assert f'<span class="why">{said}</span>' in (rootdir.out / "index.html").read_text()
     (test,) = outcomes(rootdir)
     assert test["outcome"] == "failed"
     assert said in test["message"]
