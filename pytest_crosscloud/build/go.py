@@ -127,9 +127,8 @@ class GoProgram:
     def resolve(self, project: Project, ref: str) -> Ref:
         """The source is what lies in the directory, whatever the ref: a commit, where git sees no change since."""
         if commit := resolve.checked_out(self.directory):
-            page = f"{project.repository_url}/tree/{commit}" if project.repository_url else ""
-            return Ref(ref, commit[:12], commit, page, note=f"the checkout {self.directory}")
-        return Ref(ref, self._version(), note=f"what lies in {self.directory}")
+            return Ref(ref, commit[:12], commit, resolve.page(project.repository_url, commit), note="the checkout")
+        return Ref(ref, self._version(), note="no commit: the source as it lies here")
 
     def fingerprint(self, project: Project, ref: Ref, arch: str) -> str:
         return self._fingerprint(arch)

@@ -112,11 +112,12 @@ def git(url: str, project: Project, ref: str) -> Ref:
 
 
 def checked_out(directory: Path) -> str:
-    """The commit that a directory is a checkout of; empty if it is none, or if something was changed since."""
+    """The commit that a Go module's directory is a checkout of; empty if it is none, or was changed since."""
     command = ["git", "-C", str(directory)]
     env = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     answers = []
-    for question in (["status", "--porcelain", "--", "."], ["rev-parse", "HEAD"]):
+    # What git ignores, like a package below a .venv, is no part of the checkout around it.
+    for question in (["ls-files", "--error-unmatch", "go.mod"], ["status", "--porcelain", "."], ["rev-parse", "HEAD"]):
         try:
             done = subprocess.run([*command, *question], env=env, capture_output=True, text=True, timeout=GIT_TIMEOUT)
         except (OSError, subprocess.TimeoutExpired):
@@ -124,7 +125,7 @@ def checked_out(directory: Path) -> str:
         if done.returncode != 0:
             return ""
         answers.append(done.stdout.strip())
-    changed, commit = answers
+    _, changed, commit = answers
     return "" if changed else commit
 
 

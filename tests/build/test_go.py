@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -255,6 +255,39 @@ def test_a_program_is_built_again_only_when_its_source_changes(
     changed = build()
     assert not changed.cached
     assert changed.pins[0].digest != first.pins[0].digest
+
+
+def test_what_a_run_writes_is_no_source(program: GoProgram) -> None:
+    before = program.resolve(project(program), "head")
+    for name in ("reports/out/results.json", "reports/repro/index.html", "__pycache__/conftest.pyc"):
+        path = program.directory / name
+        path.parent.mkdir(parents=True)
+        path.write_text("written")
+    assert program.resolve(project(program), "head") == before
+    (program.directory / "reports/mine.go").write_text("package reports\n")
+    assert program.resolve(project(program), "head") != before
+
+
+def test_a_checkout_is_known_by_its_commit_as_long_as_nothing_is_changed(
+    tmp_path: Path, commit: Callable[[Mapping[str, str]], str]
+) -> None:
+    sha = commit({"go.mod": "module local\n\ngo 1.21\n", "main.go": "package main\n", ".gitignore": "/venv/\n"})
+    program = GoProgram(directory=tmp_path / "git", image="sample/sample")
+    sample = replace(project(program), repository_url="https://git.test/sample")
+    found = program.resolve(sample, "head")
+    assert (found.version, found.commit, found.url) == (sha[:12], sha, f"https://git.test/sample/tree/{sha}")
+
+    ignored = program.directory / "venv"
+    ignored.mkdir()
+    (ignored / "go.mod").write_text("module installed\n\ngo 1.21\n")
+    assert program.resolve(sample, "head").commit == sha
+    assert GoProgram(directory=ignored, image="x").resolve(sample, "head").commit == "", "it is not of that repository"
+
+    (program.directory / "main.go").write_text("package main // changed\n")
+    changed = program.resolve(sample, "head")
+    assert changed.commit == ""
+    assert changed.version.startswith("src-")
+    assert "no commit" in changed.note
 
 
 def test_a_program_for_another_arch_is_another_build(program: GoProgram) -> None:
