@@ -19,9 +19,9 @@ from ..build.kubernetes import KubernetesBuild
 from ..build.parts import Parts
 from ..config import Config
 from ..declared import describe
-from ..errors import CrosscloudError, StageError
+from ..errors import CrosscloudError, OutOfReach, StageError
 from ..matrix import Matrix
-from ..model import NO_E2E, BuildTarget, ClusterTarget, Project, Ref, StageName, stage_key
+from ..model import NO_E2E, BuildTarget, ClusterTarget, Project, Ref, StageName, Status, stage_key
 from ..report.terminal import moment
 from ..run import pool, preflight
 from ..run.limits import Limit, limits_of
@@ -34,12 +34,13 @@ RESOLVE_TIMEOUT = 15.0
 
 CACHED, BUILD, CREATE, REUSE, USE = "cached", "build", "create", "reuse", "use"
 AFTER, UNKNOWN, FAIL = "after", "unknown", "fail"
+NA = Status.NA.value  #: out of reach from here
 
 _HEADER = ("stage", "target", "action", "detail")
 _STYLES = {
     **dict.fromkeys((CACHED, REUSE, USE), "green"),
     **dict.fromkeys((BUILD, CREATE), "yellow"),
-    **dict.fromkeys((AFTER, UNKNOWN), "dim"),
+    **dict.fromkeys((AFTER, UNKNOWN, NA), "dim"),
     FAIL: "red",
 }
 
@@ -48,7 +49,7 @@ _STYLES = {
 class Step:
     """One stage of the plan.
 
-    ``action``: cached, build, create, reuse (an earlier run's), use (as it is), after (others), unknown or fail.
+    ``action``: cached, build, create, reuse (an earlier run's), use (as it is), after (others), n/a, unknown or fail.
     """
 
     stage: StageName
@@ -71,12 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     loading.add_arguments(parser)
     parser.epilog = (
         "Takes pytest's selection, and says of each stage what a run would do:\n"
-        "  build      cached, or build\n"
+        "  build      cached, build, or n/a where the project's registry is out of reach\n"
         "  provision  create a cluster, reuse one of the pool, or use one that is there; and how many at a time\n"
         "  deploy     after its build and its cluster\n"
         "  e2e        after its deploy\n"
         "Exits with 1 if a stage is known to fail: no such ref, or a cloud that cannot be used from here or has\n"
-        "no room for the clusters."
+        "no room for the clusters; and if every build is n/a."
     )
 
 
@@ -107,12 +108,16 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _exit_code(steps: Iterable[Step]) -> int:
-    return int(any(step.action == FAIL for step in steps))
+    builds = {step.action for step in steps if step.stage == StageName.BUILD}
+    return int(builds == {NA} or any(step.action == FAIL for step in steps))
 
 
 def steps_of(config: Config, matrix: Matrix, limits: Iterable[Limit] = (), *, reuse: bool = False) -> Iterator[Step]:
     """What a run of the matrix would do, in the order of its stages. ``reuse``: with clusters of the pool."""
-    yield from _builds(config, matrix.builds)
+    lost = set()
+    for step in _builds(config, matrix.builds):
+        lost |= {step.target} if step.action == NA else set()
+        yield step
     limits = tuple(limits)
     lacking = preflight.lacking(config, matrix, limits)
     for cluster in matrix.clusters:
@@ -121,10 +126,12 @@ def steps_of(config: Config, matrix: Matrix, limits: Iterable[Limit] = (), *, re
         yield replace(step, detail=step.detail + "".join(of_it))
     for cell in matrix.cells:
         needs = (stage_key(StageName.BUILD, cell.build.id), stage_key(StageName.PROVISION, cell.cluster.id))
-        yield Step(StageName.DEPLOY, cell.id, AFTER, ", ".join(needs))
+        yield Step(StageName.DEPLOY, cell.id, NA if cell.build.id in lost else AFTER, ", ".join(needs))
     for cell in matrix.cells:
         note = "" if config.projects[cell.build.project].e2e else f" ({NO_E2E})"
-        yield Step(StageName.E2E, cell.id, AFTER, stage_key(StageName.DEPLOY, cell.id) + note)
+        yield Step(
+            StageName.E2E, cell.id, NA if cell.build.id in lost else AFTER, stage_key(StageName.DEPLOY, cell.id) + note
+        )
 
 
 def _builds(config: Config, targets: Iterable[BuildTarget]) -> Iterator[Step]:
@@ -157,6 +164,8 @@ def _build(config: Config, target: BuildTarget) -> Step:
         is_kubernetes = project.is_kubernetes
         ref = config.resolve_kubernetes(target.ref) if is_kubernetes else project.build.resolve(project, target.ref)
         there = all(cache.is_kept(key) for key in _fingerprints(project, ref, target.arch))
+    except OutOfReach as error:
+        return Step(StageName.BUILD, target.id, NA, _said(error))
     except CrosscloudError as error:
         return Step(StageName.BUILD, target.id, FAIL, _said(error))
     except Exception as error:  # a plugin's mistake is a failure of its stage, here as in a run

@@ -15,7 +15,7 @@ from pytest_crosscloud.toolchain import kubernetes
 from tests.samples import HEAD, write_clouds
 
 PROJECTS = """
-from pytest_crosscloud.errors import StageError
+from pytest_crosscloud.errors import OutOfReach, StageError
 from pytest_crosscloud.model import E2E
 
 class Picky(Strategy):
@@ -24,6 +24,8 @@ class Picky(Strategy):
             return None + 1
         if ref == "nowhere":
             raise StageError("no such ref: nowhere")
+        if ref == "far":
+            raise OutOfReach("registry unreachable: far.test")
         return Ref(ref, "v1.0.0", note="newest tag" if ref == "head" else "")
 
 @hookimpl
@@ -105,6 +107,21 @@ def test_what_is_known_to_fail(root: Path, capsys: pytest.CaptureFixture[str]) -
         ["build", "two-stable", "build", "v1.0.0"],
         ["provision", "aws", "fail", "XC_NO_SUCH is not set: a key"],
     ]
+
+
+def test_what_is_out_of_reach_fails_nothing_as_long_as_there_is_something_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert [row[:3] for row in planned(capsys, "--clouds=local", "--projects=one", "--refs=stable,far")] == [
+        ["build", "one-stable", "cached"],
+        ["build", "one-far", "n/a"],
+        ["provision", "local", "create"],
+        ["deploy", "one-stable-local", "after"],
+        ["deploy", "one-far-local", "n/a"],
+        ["e2e", "one-stable-local", "after"],
+        ["e2e", "one-far-local", "n/a"],
+    ]
+    assert planned(capsys, "--projects=one", "--refs=far", code=1)[0][3] == "registry unreachable: far.test"
 
 
 def test_a_cloud_without_room_is_known_to_fail(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
