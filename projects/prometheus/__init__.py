@@ -63,7 +63,7 @@ def crosscloud_projects() -> list[Project]:
                             ports=("9093/tcp",),
                         ),
                         repository_url="https://github.com/prometheus/alertmanager",
-                        stable_ref="v0.28.1",
+                        stable_ref="v0.34.2",
                         head_ref="main",
                     ),
                     "node-exporter": Part(
@@ -75,7 +75,7 @@ def crosscloud_projects() -> list[Project]:
                             ports=("9100/tcp",),
                         ),
                         repository_url="https://github.com/prometheus/node_exporter",
-                        stable_ref="v1.11.1",
+                        stable_ref="v1.12.1",
                         head_ref="master",
                     ),
                 }

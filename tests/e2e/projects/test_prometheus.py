@@ -93,12 +93,12 @@ def test_another_version_under_the_tag_is_found(site: Site, stable: Artifacts) -
     parts = PROJECT.build
     assert isinstance(parts, Parts)
     exporter = replace(PROJECT, name="node-exporter", build=parts.parts["node-exporter"].build, e2e=None)
-    (newer,) = site.build(exporter, "v1.12.1").pins
+    (older,) = site.build(exporter, "v1.11.1").pins
 
-    result, failures = site.verdict("another-version", PROJECT, swapped(stable, "NODE_EXPORTER", newer))
+    result, failures = site.verdict("another-version", PROJECT, swapped(stable, "NODE_EXPORTER", older))
 
     assert (result.exit_code, set(failures)) == (1, {"node-exporter has the version that was built"})
-    assert '"1.12.1"' in failures["node-exporter has the version that was built"]
+    assert '"1.11.1"' in failures["node-exporter has the version that was built"]
 
 
 def test_an_image_of_another_program_never_gets_ready(site: Site, stable: Artifacts) -> None:
