@@ -162,7 +162,8 @@ class _Packing:
         }
 
     def _pins(self) -> list[dict[str, Any]]:
-        if self._artifacts is None:
+        # What clusters are made of is not pushed anywhere to be repeated: a version of Kubernetes is built again.
+        if self._artifacts is None or self._project.is_kubernetes:
             return []
         purposes = [(pin, "project") for pin in self._artifacts.pins]
         if self._artifacts.e2e:
@@ -196,7 +197,10 @@ class _Packing:
 
     def _e2e(self) -> dict[str, Any] | None:
         e2e = self._project.e2e
-        return None if e2e is None else {"env": self._masked("e2e.env", e2e.env), "timeout": e2e.timeout}
+        if e2e is None:
+            return None
+        account = {"service_account": e2e.service_account} if e2e.service_account else {}
+        return {"env": self._masked("e2e.env", e2e.env), "timeout": e2e.timeout, **account}
 
     def _failure(self) -> dict[str, Any]:
         failed = next(result for result in self._in_order() if result.status == Status.FAILED)

@@ -113,15 +113,20 @@ def _project(bundle: Bundle, folder: Path, installed: Project | None) -> Project
         cncf_relation=info["cncf_relation"],
     )
     e2e = bundle["e2e"]
+    container = None
+    if e2e and tests:
+        account = e2e.get("service_account", "")
+        container = E2E(build=tests, env=e2e["env"], timeout=e2e["timeout"], service_account=account)
     return replace(
         declared,
         active=True,
+        is_kubernetes=False,  # its one cluster finds the version by itself
         build=build,
         chart=str(folder / bundle["chart"]["path"]) if bundle["chart"]["path"] else declared.chart,
         arch=(bundle["cell"]["arch"],),
         values=yaml.safe_load((folder / "values.yaml").read_text(encoding="utf-8")),
         timeout=bundle["deploy_timeout"],
-        e2e=E2E(build=tests, env=e2e["env"], timeout=e2e["timeout"]) if e2e and tests else None,
+        e2e=container,
     )
 
 

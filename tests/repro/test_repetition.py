@@ -121,6 +121,23 @@ def test_a_failed_build_is_built_again_by_its_plugin(failed: Failed, elsewhere: 
     assert (project.values["replicas"], project.timeout) == (2, 77)
 
 
+def test_kubernetes_is_built_again_and_its_container_keeps_its_account(failed: Failed) -> None:
+    plugin = failed.root / "projects/demo.py"
+    text = plugin.read_text().replace("timeout=77", "timeout=77, is_kubernetes=True")
+    plugin.write_text(text.replace("timeout=42", "timeout=42, service_account='conformance'"))
+    loaded = plugins.load(failed.root)
+    failed.run.config = configuration.load(None, loaded, failed.root)
+    found = failed.pack()
+    assert found.pins == []
+    prepared = prepare(found, failed.root)
+    (cell,) = prepared.matrix.cells
+    assert (cell.build.ref, cell.cluster.kubernetes, cell.cluster.made_of) == ("head", "v1.36.3", "")
+    project = prepared.config.projects["demo"]
+    assert project.build.resolve(project, "head") == failed.run.refs["demo-head"]
+    assert project.e2e
+    assert project.e2e.service_account == "conformance"
+
+
 def test_a_plugin_that_is_there_keeps_its_names_and_gets_the_bundles_content(failed: Failed) -> None:
     found = failed.pack()
     plugin = failed.root / "projects/demo.py"
