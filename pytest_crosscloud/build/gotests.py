@@ -15,8 +15,8 @@ from .go import GoProgram, one_at_a_time
 from .gomodule import prepare
 from .names import image_tag, pin_name
 
-#: The flags of programs, so that what was compiled for them is not compiled again.
-_AS_PROGRAMS = ("-trimpath", "-ldflags=-s -w", "-gcflags=all=-dwarf=false", "-tags=")
+#: The flags of programs, so that what was compiled for them is not compiled again; vetting takes longer than compiling.
+_AS_PROGRAMS = ("-vet=off", "-trimpath", "-ldflags=-s -w", "-gcflags=all=-dwarf=false", "-tags=")
 
 
 @dataclass(frozen=True, kw_only=True)
