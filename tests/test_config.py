@@ -325,3 +325,7 @@ def test_a_file_that_is_right_survives_one_that_is_not(root: Path) -> None:
     (root / "projects/coredns/cncfci.yml").write_text("project: [")
     [found] = faults(root, "clouds: {aws: {order: 1}}")
     assert found.startswith("projects/coredns/cncfci.yml:2:1: ")
+
+
+def test_auto_takes_a_tag_back_that_was_said_below(root: Path) -> None:
+    assert load(root, "projects: {coredns: {stable_ref: auto}}").projects["coredns"].stable_ref == ""
