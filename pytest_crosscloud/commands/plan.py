@@ -21,7 +21,7 @@ from ..config import Config
 from ..declared import describe
 from ..errors import CrosscloudError, OutOfReach, StageError
 from ..matrix import Matrix
-from ..model import NO_E2E, BuildTarget, ClusterTarget, Project, Ref, StageName, Status, stage_key
+from ..model import NO_E2E, UPGRADE, BuildTarget, ClusterTarget, Project, Ref, StageName, Status, stage_key
 from ..report.terminal import moment
 from ..run import pool, preflight
 from ..run.limits import Limit, limits_of
@@ -52,7 +52,7 @@ class Step:
     ``action``: cached, build, create, reuse (an earlier run's), use (as it is), after (others), n/a, unknown or fail.
     """
 
-    stage: StageName
+    stage: str
     target: str
     action: str
     detail: str
@@ -68,6 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-clusters", metavar="N", type=int, help="clusters at a time; default: as many as there are"
     )
     parser.add_argument("--reuse-clusters", action="store_true", help="as pytest with it: look into the pool")
+    parser.add_argument(
+        "--upgrade", action="store_true", help="as pytest with it: from the first ref to the last and back"
+    )
     parser.add_argument("--json", action="store_true", help="for programs: the stages, and problems too")
     loading.add_arguments(parser)
     parser.epilog = (
@@ -76,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  provision  create a cluster, reuse one of the pool, or use one that is there; and how many at a time\n"
         "  deploy     after its build and its cluster\n"
         "  e2e        after its deploy\n"
+        "  upgrade    after both builds and the cluster\n"
         "Exits with 1 if a stage is known to fail: no such ref, or a cloud that cannot be used from here or has\n"
         "no room for the clusters; and if every build is n/a."
     )
@@ -93,6 +97,7 @@ def main(args: argparse.Namespace) -> int:
     )
     loading.show_problems(config)
     steps = list(steps_of(config, matrix, limits_of(config, matrix, args.max_clusters), reuse=args.reuse_clusters))
+    steps += _upgrades(matrix) if args.upgrade else ()
     if args.json:
         problems = [asdict(found) for found in config.problems]
         print(json.dumps({"stages": [asdict(step) for step in steps], "problems": problems}, indent=2))
@@ -132,6 +137,12 @@ def steps_of(config: Config, matrix: Matrix, limits: Iterable[Limit] = (), *, re
         yield Step(
             StageName.E2E, cell.id, NA if cell.build.id in lost else AFTER, stage_key(StageName.DEPLOY, cell.id) + note
         )
+
+
+def _upgrades(matrix: Matrix) -> Iterator[Step]:
+    for target in matrix.upgrades:
+        builds = (stage_key(StageName.BUILD, build.id) for build in (target.before, target.after))
+        yield Step(UPGRADE, target.id, AFTER, ", ".join((*builds, stage_key(StageName.PROVISION, target.cluster.id))))
 
 
 def _builds(config: Config, targets: Iterable[BuildTarget]) -> Iterator[Step]:

@@ -199,3 +199,11 @@ def test_no_compiler_is_installed_to_make_a_plan(
     rows = planned(capsys, "--projects=go,one", "--refs=stable")
     assert rows[0] == ["build", "go-stable", "unknown", "Go is not there yet (crosscloud setup gets it)"]
     assert rows[1][:3] == ["build", "one-stable", "cached"], "others need no Go"
+
+
+def test_upgrades_come_last_if_they_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = planned(capsys, "--projects=one", "--upgrade")
+    assert lines[-1] == ["upgrade", "one-local", "after", "build one-stable, build one-head, provision local"]
+    assert [line[0] for line in planned(capsys, "--projects=one,two", "--refs=stable", "--upgrade")].count(
+        "upgrade"
+    ) == 0

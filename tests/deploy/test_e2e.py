@@ -190,6 +190,14 @@ def test_the_container_gets_the_token_of_an_account_that_the_project_names(reque
     assert (pod["automountServiceAccountToken"], pod["serviceAccountName"]) == (True, "conformance")
 
 
+def test_what_a_stage_tells_the_container_counts_more_than_what_the_project_does(request_: E2ERequest) -> None:
+    telling = dataclasses.replace(request_, env={"CROSSCLOUD_UPGRADE": "after"})
+    (container,) = e2e.job(telling, "image@sha256:0", "collector@sha256:1", seconds=42)["spec"]["template"]["spec"][
+        "containers"
+    ]
+    assert {"name": "CROSSCLOUD_UPGRADE", "value": "after"} in container["env"]
+
+
 def test_a_service_of_the_chart_can_select_the_container(request_: E2ERequest) -> None:
     pod = e2e.job(request_, "image@sha256:0", "collector@sha256:1", seconds=42)["spec"]["template"]
     assert pod["metadata"]["labels"] == {"crosscloud-e2e": "dns-stable"}
