@@ -87,6 +87,10 @@ class NotApplicable(CrosscloudError):
         return self.upstream
 
 
+class NothingToUpgrade(CrosscloudError):
+    """What a release would be taken to is what it is."""
+
+
 def _because(upstream: StageResult) -> str:
     """Why what needs ``upstream`` is n/a."""
     return f"{upstream.key} {'is n/a' if upstream.is_out_of_reach else 'failed'}"
@@ -265,9 +269,15 @@ class Engine:
 
         :raises StageFailed: a step of it failed.
         :raises NotApplicable: a build or the provision failed.
+        :raises NothingToUpgrade: both builds are the same images.
         """
         try:
             before, after = self.artifacts(target.before), self.artifacts(target.after)
+            if [pin.digest for pin in before.pins] == [pin.digest for pin in after.pins]:
+                # Green would be a lie: nothing would have been changed.
+                raise NothingToUpgrade(
+                    f"{stage_key(UPGRADE, target.id)}: {before.ref.version} is both: the same images"
+                )
             cluster = self.cluster(target.cluster)
         except (StageFailed, NotApplicable) as failed:
             self._not_applicable(UPGRADE, target.id, failed.cause)

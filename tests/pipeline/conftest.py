@@ -18,6 +18,8 @@ from pytest_crosscloud.model import (
     Upgraded)
 
 HERE = pathlib.Path({root!r})
+OLD = "sha256:" + "0" * 64
+DIGESTS = dict.fromkeys(("head", "v1.3"), "sha256:" + "1" * 64)
 
 def note(text):
     with (HERE / "ledger").open("a") as ledger:
@@ -78,7 +80,7 @@ class Build:
         return f"{{project.name}}-{{ref.version}}-{{arch}}"
     def build(self, request):
         stage(request.stage, f"build {{request.project.name}}-{{request.ref.name}}")
-        pin = Pin("DEMO", f"{{request.registry}}/demo", request.ref.version, "sha256:" + "0" * 64)
+        pin = Pin("DEMO", f"{{request.registry}}/demo", request.ref.version, DIGESTS.get(request.ref.name, OLD))
         return Artifacts(request.project.name, request.ref, request.arch, (pin,))
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -134,6 +134,18 @@ def test_without_a_build_there_is_no_upgrade(rootdir: Rootdir) -> None:
     assert "upgrade demo-here is n/a: build demo-head failed" in test["message"]
 
 
+def test_the_same_images_are_no_upgrade(rootdir: Rootdir) -> None:
+    result = rootdir.run(*DEMO, "--refs=stable,v1.2", "--upgrade", "-k", "upgrade")
+    assert result.ret == 0
+    assert way(rootdir) == []
+    assert rootdir.ledger("start provision") == [], "no cluster is made for nothing"
+    (test,) = outcomes(rootdir)
+    assert (test["outcome"], "upgrade demo-here: v1.0.0 is both: the same images" in test["message"]) == (
+        "skipped",
+        True,
+    )
+
+
 def test_infrastructure_is_tried_again_from_the_beginning(rootdir: Rootdir) -> None:
     rootdir.configure("retries: {backoff: 0}")
     rootdir.make("upgrade demo-upgrade to head", "quota 1")
