@@ -247,6 +247,12 @@ resource "terraform_data" "refused" {{
     assert error.value.error_class is ErrorClass.CONFIGURATION
 
 
+def test_a_remote_cloud_takes_the_node_bundle_from_an_address_alone(cloud: TerraformCloud) -> None:
+    lab = RemoteCloud(name="lab", module=cloud.module)
+    assert not lab.takes_node_bundle
+    assert replace(lab, variables={"bundle_url": "https://bucket.test/v1.36.3"}).takes_node_bundle
+
+
 def test_a_module_that_does_not_parse_names_file_and_line(tmp_path: Path, stage: StageContext) -> None:
     (tmp_path / "main.tf").write_text('resource "terraform_data" "x" {\n')
     with pytest.raises(StageError, match=rf"{tmp_path}/main\.tf:1: ") as error:

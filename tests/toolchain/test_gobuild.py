@@ -10,7 +10,7 @@ import pytest
 from pytest_crosscloud.errors import StageError
 from pytest_crosscloud.model import ErrorClass
 from pytest_crosscloud.stage import StageContext
-from pytest_crosscloud.toolchain.gobuild import gist, go, go_build
+from pytest_crosscloud.toolchain.gobuild import gist, go, go_build, go_test_program
 from pytest_crosscloud.toolchain.pins import host_arch
 
 
@@ -50,6 +50,26 @@ def test_what_is_cached_is_not_counted(module: Path, stage: StageContext, said: 
     (module / "main.go").write_text(f'package main\n\nfunc main() {{ println("{tmp_path}") }}\n')
     go_build(stage, module, ".", tmp_path / "second", arch=host_arch())
     assert said[1:] == ["linking", "linking"], "only the program's own package"
+
+
+def test_several_programs_go_into_a_directory(module: Path, stage: StageContext, tmp_path: Path) -> None:
+    (module / "three").mkdir()
+    (module / "three" / "main.go").write_text("package main\n\nfunc main() {}\n")
+    (tmp_path / "bin").mkdir()
+    go_build(stage, module, (".", "./three"), tmp_path / "bin", arch=host_arch())
+    assert sorted(path.name for path in (tmp_path / "bin").iterdir()) == ["greet", "three"]
+
+
+def test_tests_become_a_program(module: Path, stage: StageContext, said: list[str], tmp_path: Path) -> None:
+    (module / "one" / "one_test.go").write_text(
+        'package one\n\nimport (\n\t"testing"\n\n\t"example.org/greet/two"\n)\n\n'
+        'func TestGreeting(t *testing.T) {\n\tif Greeting != "hello "+two.Name {\n\t\tt.Fatal(Greeting)\n\t}\n}\n'
+    )
+    output = tmp_path / "one.test"
+    go_test_program(stage, module, "example.org/greet/one", output, arch=host_arch(), ldflags="-s -w", label="tests")
+    assert said[-1] == "tests: linking the tests"
+    done = subprocess.run([output, "-test.v"], capture_output=True, text=True, check=True)
+    assert "--- PASS: TestGreeting" in done.stdout
 
 
 def test_code_that_does_not_compile_is_the_product_s_fault(module: Path, stage: StageContext, tmp_path: Path) -> None:
