@@ -20,6 +20,9 @@ _NOT_THE_PRODUCT = re.compile(
 
 _NEWER_GO = re.compile(r"requires go >= (\S+) \(running go (\S+?)[;)]")
 
+# What a module proxy will not give, though it is there: with another proxy the source may well compile.
+_REFUSED = re.compile(r"(\S+@v\S+): reading \S+: (40[13] [A-Z]\w+|451 [A-Z]\w+)")
+
 
 @contextmanager
 def classed(what: str) -> Iterator[None]:
@@ -35,6 +38,13 @@ def classed(what: str) -> Iterator[None]:
                 f"{what} needs Go {needs[1]}, and here is {needs[2]}",
                 remedy="install that Go, or allow `go env -w GOTOOLCHAIN=auto` to fetch it",
                 error_class=ErrorClass.CONFIGURATION,
+            ) from error
+        if refused := dict(_REFUSED.findall(error.message)):
+            listed = ", ".join(f"{module} ({answer})" for module, answer in refused.items())
+            raise StageError(
+                f"{what} requires modules that the module proxy refuses: {listed}",
+                remedy="choose an older ref, or another proxy: go env GOPROXY",
+                error_class=ErrorClass.INFRASTRUCTURE,
             ) from error
         if _NOT_THE_PRODUCT.search(error.message):
             error.error_class = ErrorClass.INFRASTRUCTURE

@@ -36,5 +36,16 @@ def test_the_source_is_the_products(said: str) -> None:
     assert class_of(said) == ErrorClass.PRODUCT
 
 
+def test_modules_that_a_proxy_refuses_are_named() -> None:
+    said = "go: downloading a.test/x v1.0.0\nmain.go:4:2: {}: reading https://proxy.test/x.zip: 403 Forbidden\n\tserver"
+    with pytest.raises(StageError) as raised, classed("demo"):
+        raise StageError("\n".join(said.format(name) for name in ("a.test/x@v1.0.0", "b.test/y@v0.2.0")))
+    assert raised.value.message == (
+        "demo requires modules that the module proxy refuses: a.test/x@v1.0.0 (403 Forbidden),"
+        " b.test/y@v0.2.0 (403 Forbidden)"
+    )
+    assert raised.value.error_class == ErrorClass.INFRASTRUCTURE
+
+
 def test_a_newer_go_is_the_hosts() -> None:
     assert class_of("go.mod requires go >= 1.99 (running go 1.27.1; GOTOOLCHAIN=local)") == ErrorClass.CONFIGURATION
