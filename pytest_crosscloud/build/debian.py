@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -23,6 +23,7 @@ from ..model import Artifacts, BuildRequest, ErrorClass, Project, Ref
 from ..stage import StageContext
 from ..toolchain.pins import host_arch
 from . import cache, resolve
+from .gomodule import fetch
 from .images import File, ImageConfig, write
 from .names import image_tag, pin_name
 
@@ -72,7 +73,10 @@ class DebianBuild:
     entrypoint: Sequence[str]
     without: Sequence[str] = ()  #: of their dependencies, those that are not needed: names, or patterns as of files
     files: Sequence[File] = ()  #: beside the packages' own, with content of bytes
-    env: dict[str, str] = field(default_factory=dict, hash=False)
+    #: a Go module whose files come along, at the version that is built: a part that ``follows`` has its project's
+    module: str = ""
+    module_files: Mapping[str, str] = field(default_factory=dict, hash=False)  #: folder in the image, by folder there
+    env: Mapping[str, str] = field(default_factory=dict, hash=False)
     user: str = ""  #: numeric; empty: root
     ports: Sequence[str] = ()
 
@@ -86,6 +90,7 @@ class DebianBuild:
     def fingerprint(self, project: Project, ref: Ref, arch: str) -> str:
         runtime = [list(self.entrypoint), dict(self.env), self.user, list(self.ports)]
         files = [[file.path, repr(file.content), file.mode] for file in self.files]
+        files += [[self.module, ref.version, dict(self.module_files)]] if self.module else []
         return cache.fingerprint("debian", self.image, describe(self.packages, arch, self.without), files, *runtime)
 
     def build(self, request: BuildRequest) -> Artifacts:
@@ -102,12 +107,23 @@ class DebianBuild:
                 ports=self.ports,
                 labels={"debian.packages": " ".join(map(str, chosen))},
             )
-            write(folder / self.image, self.files, config, below=[layer])
+            files = [*self.files, *self._module_files(request)]
+            write(folder / self.image, files, config, below=[layer])
 
         key = self.fingerprint(request.project, request.ref, request.arch)
         images, tag = {pin_name(request.project): self.image}, image_tag(request.ref.version)
         pins, cached = cache.pinned(stage, request.registry, key, images, tag, make)
         return Artifacts(request.project.name, request.ref, request.arch, pins, cached=cached)
+
+    def _module_files(self, request: BuildRequest) -> Iterator[File]:
+        if not self.module:
+            return
+        source = fetch(request.stage, self.module, request.ref.version)
+        for name, target in self.module_files.items():
+            found = sorted(path for path in (source / name).rglob("*") if path.is_file())
+            if not found:
+                raise StageError(f"{self.module} {request.ref.version} has no files in {name}")
+            yield from (File(str(PurePosixPath(target, path.relative_to(source / name))), path) for path in found)
 
 
 def describe(packages: Sequence[str], arch: str, without: Sequence[str] = ()) -> list[str]:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from .. import paths
@@ -51,6 +51,8 @@ class GoBuild:
     env: Mapping[str, str] = field(default_factory=dict)
     #: files that a release's own build generates and the module lacks, as a web interface: path and what stands for it
     generated: Mapping[str, str] = field(default_factory=dict)
+    #: least versions of modules that it needs, where it does not work with those that it asks for; told with each ref
+    requires: Mapping[str, str] = field(default_factory=dict)
     #: how releases are called where the module's tags are not: a regular expression of tags, and what it becomes
     release: tuple[str, str] = ("", "")
 
@@ -58,12 +60,15 @@ class GoBuild:
         def lacks(version: str) -> str:
             return unserved(self.module, version, self.package, self.tags)
 
-        return resolve.go_module(self.module, project, ref, lacks, self._release_of)
+        found = resolve.go_module(self.module, project, ref, lacks, self._release_of)
+        newer = ", ".join(f"{module} {version}" for module, version in self.requires.items())
+        notes = [found.note, f"built with {newer}, which it does not ask for" if newer else ""]
+        return replace(found, note="; ".join(note for note in notes if note))
 
     def fingerprint(self, project: Project, ref: Ref, arch: str) -> str:
         inputs = [self.module, ref.version, self.package, self._ldflags(ref), self.tags, self.image]
         runtime = [list(self.arguments), self.user, list(self.ports), dict(self.env)]
-        added = [dict(self.generated)] if self.generated else []
+        added = [dict(each) for each in (self.generated, self.requires) if each]
         return cache.fingerprint("go", *inputs, *runtime, *added, arch, _compiler(), _certificates()[1])
 
     def build(self, request: BuildRequest) -> Artifacts:
@@ -108,7 +113,15 @@ class GoBuild:
         directory.mkdir()
         with classed(self.module):
             package = prepare(
-                stage, directory, self.module, version, self.package, arch, tags=self.tags, generated=self.generated
+                stage,
+                directory,
+                self.module,
+                version,
+                self.package,
+                arch,
+                tags=self.tags,
+                generated=self.generated,
+                requires=self.requires,
             )
             _compile(stage, directory, package, program, arch, self._ldflags(request.ref), self.tags)
         shutil.rmtree(directory)

@@ -26,18 +26,22 @@ _SETTINGS = {"GOFLAGS": "", "GOWORK": "off", "GOOS": "linux", "CGO_ENABLED": "0"
 _NOT_SERVED = re.compile(r"(\S+@v\S+): reading \S+: ((?!429)4\d\d [A-Z]\w+(?: \w+)?|.*no such file or directory)")
 
 
-def wrapper(go_mod: Mapping[str, Any], version: str, source: str = "") -> str:
+def wrapper(
+    go_mod: Mapping[str, Any], version: str, source: str = "", requires: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """A go.mod that requires a module at a version and repeats what only a main module may say.
 
     :param go_mod: the module's own go.mod, as ``go mod edit -json`` prints it. Replacements by a directory are left
         out: the proxy serves one module, without the directories of its neighbours.
     :param source: a directory that the module is taken from, in place of what the proxy serves.
+    :param requires: versions by module; the newer one counts of each and what the modules themselves require.
     """
     module = go_mod["Module"]["Path"]
     lines = ["module crosscloud.invalid/wrapper", ""]
     lines += [f"go {go_mod['Go']}", ""] if "Go" in go_mod else []
     lines += [f"godebug {setting['Key']}={setting['Value']}" for setting in go_mod.get("GoDebug") or ()]
     lines += [f"require {module} {version}"]
+    lines += [f"require {required} {least}" for required, least in requires.items()]
     lines += [f"exclude {excluded['Path']} {excluded['Version']}" for excluded in go_mod.get("Exclude") or ()]
     for replaced in go_mod.get("Replace") or ():
         old, new = replaced["Old"], replaced["New"]
@@ -58,11 +62,13 @@ def prepare(
     *,
     tags: str = "",
     generated: Mapping[str, str] = MappingProxyType({}),
+    requires: Mapping[str, str] = MappingProxyType({}),
     tests: bool = False,
 ) -> str:
     """Write a wrapper into an empty directory, and fetch every module that the package needs; return its import path.
 
     :param generated: files that are added to the module, by their paths in it.
+    :param requires: least versions of modules that it needs, by module.
     :param tests: fetch what the package's tests need, too.
     :raises StageError: class infrastructure, or product once the module itself is there.
     """
@@ -72,7 +78,7 @@ def prepare(
     fetched = json.loads(go(stage, directory, "mod", "download", "-json", wanted).output)
     go_mod = json.loads(go(stage, directory, "mod", "edit", "-json", fetched["GoMod"]).output)
     source = _with_generated(fetched["Zip"], directory, wanted, generated) if generated else ""
-    _write_wrapper(directory, go_mod, version, Path(fetched["Dir"]), source)
+    _write_wrapper(directory, go_mod, version, Path(fetched["Dir"]), source, requires)
 
     downloads = 0
 
@@ -89,6 +95,17 @@ def prepare(
     return path
 
 
+def fetch(stage: StageContext, module: str, version: str) -> Path:
+    """The module's own files at a version, where Go keeps them: nobody may write there.
+
+    :raises StageError: it is not served.
+    """
+    stage.progress(f"fetching {module} {version}")
+    with tempfile.TemporaryDirectory(prefix="crosscloud-") as directory:
+        done = go(stage, Path(directory), "mod", "download", "-json", f"{module}@{version}")
+    return Path(json.loads(done.output)["Dir"])
+
+
 def _with_generated(archive: str, directory: Path, wanted: str, generated: Mapping[str, str]) -> str:
     """Unpack the module beside the wrapper, where files can be added: Go refuses overlays over its own cache."""
     with zipfile.ZipFile(archive) as packed:
@@ -101,9 +118,16 @@ def _with_generated(archive: str, directory: Path, wanted: str, generated: Mappi
     return f"./{wanted}"
 
 
-def _write_wrapper(directory: Path, go_mod: Mapping[str, Any], version: str, served: Path, source: str = "") -> None:
+def _write_wrapper(
+    directory: Path,
+    go_mod: Mapping[str, Any],
+    version: str,
+    served: Path,
+    source: str = "",
+    requires: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write the wrapper's go.mod, and the go.sum of the module, which was unpacked in ``served``."""
-    (directory / "go.mod").write_text(wrapper(go_mod, version, source))
+    (directory / "go.mod").write_text(wrapper(go_mod, version, source, requires))
     if (sums := served / "go.sum").exists():
         (directory / "go.sum").write_bytes(sums.read_bytes())
 

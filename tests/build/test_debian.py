@@ -13,12 +13,14 @@ import pytest
 
 from pytest_crosscloud.build import debian
 from pytest_crosscloud.build.debian import DebianBuild
+from pytest_crosscloud.build.distribution import Repository
 from pytest_crosscloud.build.images import File
 from pytest_crosscloud.errors import StageError
 from pytest_crosscloud.model import BuildRequest, Project, Ref
 from pytest_crosscloud.stage import StageContext
 from pytest_crosscloud.toolchain import pins
 from tests.build.debian_packages import DebianPackages
+from tests.build.module_proxy import ModuleProxy
 
 pytestmark = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg-deb is not installed")
 
@@ -150,6 +152,30 @@ def test_everything_that_is_in_the_image_is_in_its_fingerprint(apt: DebianPackag
         replace(BUILD, entrypoint=["/usr/bin/other"]),
     ]
     assert len({build.fingerprint(PROJECT, ref, "amd64") for build in builds}) == len(builds)
+
+
+def test_files_of_a_module_come_along_at_the_version_that_is_built(
+    apt: DebianPackages, proxy: ModuleProxy, stage: StageContext, registry_host: str, tmp_path: Path
+) -> None:
+    for version in ("v1.0.0", "v1.1.0"):
+        files = {"go.mod": "module example.test/app\n", "sql/1.sql": "CREATE", "sql/old/0.sql": version}
+        proxy.add("example.test/app", version, files)
+    build = replace(BUILD, module="example.test/app", module_files={"sql": "/migrations"})
+
+    def request(version: str) -> BuildRequest:
+        return BuildRequest(PROJECT, Ref("stable", version), "amd64", registry_host, stage)
+
+    first, other = (build.build(request(version)).pins[0] for version in ("v1.0.0", "v1.1.0"))
+
+    assert first.digest != other.digest
+    layout = Repository.at(registry_host, "tests/app").pull(first.digest, tmp_path / "pulled", stage, limit=1 << 20)
+    *_, top = [layout.path(blob.digest) for blob in layout.blobs()]
+    with tarfile.open(top) as files_:
+        content = files_.extractfile("migrations/old/0.sql")
+        assert content and content.read() == b"v1.0.0"
+        assert files_.getmember("migrations/1.sql").isreg()
+    with pytest.raises(StageError, match=r"example\.test/app v1\.0\.0 has no files in none"):
+        replace(build, module_files={"none": "/migrations"}).build(request("v1.0.0"))
 
 
 def test_only_the_version_that_apt_has_is_a_ref(apt: DebianPackages) -> None:

@@ -112,6 +112,25 @@ def test_what_a_module_lacks_of_generated_files_is_added(
     assert not (folder.parent / "module").exists(), "the source is kept with the image"
 
 
+def test_what_a_module_needs_newer_than_it_asks_for_is_built_in_and_told(
+    proxy: ModuleProxy, request_of: Callable[..., BuildRequest], cache_directory: Path, tmp_path: Path
+) -> None:
+    go_mod = f"module {MODULE}\n\ngo 1.21\n\nrequire example.test/greeting v1.0.0\n"
+    proxy.add(MODULE, "v1.0.0", {"go.mod": go_mod, "cmd/hello/main.go": MAIN})
+    for version in ("v1.0.0", "v1.1.0"):
+        text = GREETING.replace("the fork", version)
+        proxy.add("example.test/greeting", version, {"go.mod": "module example.test/greeting\n", "a.go": text})
+    build = replace(BUILD, requires={"example.test/greeting": "v1.1.0"})
+
+    ref = build.resolve(project(build), "v1.0.0")
+    build.build(request_of(build))
+
+    assert ref.note == "built with example.test/greeting v1.1.0, which it does not ask for"
+    assert run_image(cache_directory, "sample/hello", "hello", tmp_path) == "hello from v1.1.0 1.0.0 c0ffee\n"
+    key = [each.fingerprint(project(each), ref, "amd64") for each in (BUILD, build)]
+    assert key[0] != key[1]
+
+
 def test_a_build_that_compiles_nothing_has_no_source_to_blame(
     served: ModuleProxy, request_of: Callable[..., BuildRequest], stage: StageContext
 ) -> None:
@@ -201,6 +220,7 @@ CHANGES: list[dict[str, Any]] = [
     {"ports": ("53/udp",)},
     {"env": {"A": "b"}},
     {"generated": {"ui/index.html": ""}},
+    {"requires": {"example.test/greeting": "v1.1.0"}},
     {"release": (r"v1\.(.+)", r"v2.\1")},
 ]
 
