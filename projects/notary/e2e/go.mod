@@ -1,0 +1,3 @@
+module pytest-crosscloud/projects/notary/e2e
+
+go 1.25.0

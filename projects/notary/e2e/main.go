@@ -1,0 +1,47 @@
+// Checks that a Notary release on a Kubernetes cluster keeps what clients sign, signs what it has to, and refuses the rest.
+//
+// It runs as a Job in the release's namespace. Environment: CROSSCLOUD_RELEASE (name of the Service too),
+// CROSSCLOUD_RESULTS (folder for junit.xml, default /results), and what Kubernetes tells every pod about Services.
+// Exit code 1: a check failed.
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// A target is the release under test.
+type target struct {
+	server   string // URL
+	signer   string // host:port
+	*checked        // what one check leaves for the next
+}
+
+func main() {
+	target, err := fromEnvironment(os.Getenv)
+	if err != nil {
+		fatal(err)
+	}
+	fmt.Printf("Notary at %s, its signer at %s\n", target.server, target.signer)
+	verify("notary", target.healthy(), target.checks()...)
+}
+
+func fromEnvironment(env environment) (target, error) {
+	server, err := env.service("", "http")
+	if err != nil {
+		return target{}, err
+	}
+	signer, err := env.service("", "signer")
+	if err != nil {
+		return target{}, err
+	}
+	return newTarget("http://"+server, signer), nil
+}
+
+// newTarget has a repository of its own, so that it does not matter what was published before.
+func newTarget(server, signer string) target {
+	gun := "crosscloud.test/e2e/" + strings.ToLower(rand.Text())
+	return target{server, signer, &checked{repository: newRepository(server, gun)}}
+}
