@@ -1,11 +1,13 @@
-"""What this computer has to give to clusters that run on it, and what they take: memory, disk and processes."""
+"""What this computer has to give to clusters that run on it, and what they take."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from .errors import CrosscloudError
@@ -21,20 +23,24 @@ class Room:
     memory: int  #: bytes
     disk: int  #: bytes
     processes: int  #: threads among them: the kernel's limits count those
+    watches: int  #: inotify instances, of which each user may have so many
 
     def times(self, number: int) -> Room:
-        return Room(self.memory * number, self.disk * number, self.processes * number)
+        return Room(*(value * number for value in astuple(self)))
 
     def plus(self, other: Room) -> Room:
-        return Room(self.memory + other.memory, self.disk + other.disk, self.processes + other.processes)
+        return Room(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 #: What one node takes on the local cloud, with CoreDNS deployed and tested on Kubernetes v1.36.3. Measured in its
-#: control groups (total_rss, total_cache without total_inactive_file, pids.current) and by `find -links 1` on its disk:
-#: a control plane that takes pods 608 MiB, 80 MiB of cache in use, 164 threads, 214 MiB beyond what clones share; a
-#: worker 76 MiB, 35 MiB, 57 threads, 152 MiB. Rounded up by a tenth and more; a larger project takes more on top.
-CONTROL_PLANE = Room(768 * _MIB, 256 * _MIB, 200)
-WORKER = Room(192 * _MIB, 192 * _MIB, 80)
+#: control groups (total_rss, total_cache without total_inactive_file, pids.current), by `find -links 1` on its disk,
+#: and in /proc/*/fd: a control plane that takes pods 608 MiB, 80 MiB of cache in use, 164 threads, 214 MiB beyond what
+#: clones share, 25 inotify instances; a worker 76 MiB, 35 MiB, 57 threads, 152 MiB, 12 instances. Rounded up by a tenth
+#: and more; a larger project takes more on top, and so does each log that is followed.
+CONTROL_PLANE = Room(768 * _MIB, 256 * _MIB, 200, 28)
+WORKER = Room(192 * _MIB, 192 * _MIB, 80, 14)
+
+_WATCHES = "fs.inotify.max_user_instances"
 
 
 def lacking(clusters: int, workers: int, directory: Path) -> list[str]:
@@ -52,6 +58,8 @@ def lacking(clusters: int, workers: int, directory: Path) -> list[str]:
         lines.append(f"disk: {needed.disk // _MIB} MiB needed, {there.disk // _MIB} MiB free in {directory}")
     if there.processes < needed.processes:
         lines.append(f"processes: {needed.processes} needed, {there.processes} more allowed")
+    if there.watches < needed.watches:
+        lines.append(f"inotify instances: {needed.watches} needed, {there.watches} left; sysctl {_WATCHES} has more")
     return lines
 
 
@@ -59,7 +67,7 @@ def available(directory: Path) -> Room:
     """What there is now, within the kernel's own limits and those of the control group that all of this runs in."""
     while not directory.exists():
         directory = directory.parent
-    return Room(memory(), shutil.disk_usage(directory).free, min(_processes()))
+    return Room(memory(), shutil.disk_usage(directory).free, min(_processes()), _watches())
 
 
 def memory() -> int:
@@ -91,6 +99,23 @@ def _processes() -> Iterator[int]:
     for folder in _groups("pids"):
         if (most := _number(folder / "pids.max")) is not None:
             yield most - (_number(folder / "pids.current") or 0)
+
+
+def _watches() -> int:
+    """Inotify instances that this user may still make. Nodes take theirs of root's, as this computer's services do."""
+    most = _number(Path("/proc/sys", _WATCHES.replace(".", "/")))
+    return most - sum(map(_instances, Path("/proc").glob("[0-9]*"))) if most is not None else sys.maxsize
+
+
+def _instances(process: Path) -> int:
+    count = 0
+    with suppress(OSError):  # it has ended, or is not ours
+        if process.stat().st_uid != os.geteuid():
+            return 0
+        for descriptor in (process / "fd").iterdir():
+            with suppress(OSError):
+                count += str(descriptor.readlink()) == "anon_inode:inotify"
+    return count
 
 
 def _groups(controller: str) -> Iterator[Path]:

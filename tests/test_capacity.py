@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 from pathlib import Path
 
 import pytest
@@ -18,17 +20,30 @@ def test_the_kernels_own_figures_count(tmp_path: Path) -> None:
     assert 0 < there.memory < 2**50
     assert there.disk > 0
     assert there.processes > 0
+    assert there.watches > 0
     assert capacity.lacking(0, 5, tmp_path) == []
 
 
 def test_what_lacks_is_said_with_what_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(capacity, "available", lambda directory: Room(2 * GIB, 1 * GIB, 500))
+    monkeypatch.setattr(capacity, "available", lambda directory: Room(2 * GIB, 1 * GIB, 500, 100))
     assert capacity.lacking(2, 0, tmp_path) == []
     assert capacity.lacking(2, 2, tmp_path) == [
         "memory: 2304 MiB needed, 2048 MiB available",
         f"disk: 1280 MiB needed, 1024 MiB free in {tmp_path}",
         "processes: 720 needed, 500 more allowed",
+        "inotify instances: 112 needed, 100 left; sysctl fs.inotify.max_user_instances has more",
     ]
+
+
+def test_whoever_watches_files_takes_of_what_there_is(tmp_path: Path) -> None:
+    before = capacity.available(tmp_path).watches
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptors = [libc.inotify_init() for _ in range(20)]
+    try:
+        assert before - capacity.available(tmp_path).watches > 10  # others may end theirs meanwhile
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 V1 = "g {0}/m cgroup rw,memory 0 0\ng {0}/p cgroup rw,pids 0 0\n"
