@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -157,6 +158,8 @@ class _Execution:
         if not complete:
             self._follow_log(pod)
         ended = pods.container_status(pod, CONTAINER)["state"]["terminated"]
+        if trouble := never_started(ended):
+            raise StageError(f"e2e container: the node could not start it: {trouble}")
         junit, report = self._fetch_results(pod)
         if _is_expired(pod):
             raise self._too_late()
@@ -254,6 +257,19 @@ class _Execution:
             remedy=f"see where it hangs in {self._log}, or raise timeouts.e2e in cross-cloud.yml",
             error_class=ErrorClass.PRODUCT,
         )
+
+
+#: What runc says of a program that cannot be executed, which is the image's fault.
+_EXECUTES = re.compile(r"\bexec(:| format error)|executable file not found")
+
+
+def never_started(ended: Mapping[str, Any]) -> str:
+    """Why the node's container runtime failed to start a container that has ended; empty if it did not fail.
+
+    :param ended: the container's state ``terminated``.
+    """
+    message = str(ended.get("message", ""))
+    return message if ended.get("reason") == "StartError" and not _EXECUTES.search(message) else ""
 
 
 def _is_expired(pod: Mapping[str, Any]) -> bool:

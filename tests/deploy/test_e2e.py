@@ -110,6 +110,24 @@ def test_a_container_that_the_kernel_ended_says_so(request_: E2ERequest, kubelet
     assert e2e.run(request_).failures == ("container e2e: OOMKilled",)
 
 
+#: What runc said once, of a node with more to do than it could.
+BUSY = "failed to create shim task: runc create failed: unable to create new parent process: lstat /proc/0/ns/ipc"
+NO_PROGRAM = 'runc create failed: error during container init: exec: "/checks": stat /checks: no such file or directory'
+
+
+@pytest.mark.parametrize(("message", "is_ours"), [(BUSY, False), (NO_PROGRAM, True), ("exec format error", True)])
+def test_a_node_that_cannot_start_a_container_is_no_verdict_on_what_is_in_it(
+    request_: E2ERequest, kubelet: Callable[..., None], message: str, is_ours: bool
+) -> None:
+    kubelet({"terminated": {"exitCode": 128, "reason": "StartError", "message": message}})
+    if is_ours:
+        assert e2e.run(request_).exit_code == 128
+        return
+    with pytest.raises(StageError, match="could not start it: failed to create shim") as raised:
+        e2e.run(request_)
+    assert raised.value.error_class == ErrorClass.INFRASTRUCTURE
+
+
 def test_time_that_is_over_is_the_products_fault(request_: E2ERequest, kubelet: Callable[..., None]) -> None:
     kubelet(ended(143), phase="Failed", reason="DeadlineExceeded")
 
