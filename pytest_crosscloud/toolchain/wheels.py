@@ -6,15 +6,15 @@ The index is the one that pip is configured for.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import json
-import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from packaging import tags
+from packaging.version import Version
 
 from ..stage import StageContext
 from .download import Unavailable
@@ -26,7 +26,16 @@ _ASKING = 60.0
 #: An index that does not answer is not asked five times, with pauses that grow, as pip would.
 _IMPATIENT = ("--disable-pip-version-check", "--no-input", "--retries", "1", "--timeout", "20")
 
+#: The oldest pip that can be asked: ``pip index versions --json``.
+_OLDEST = "25"
+
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+
+
+class NoPip(Unavailable):
+    """Nobody can ask an index: this Python has no pip, or one that is too old. No fault of the network."""
+
+    remedy = f"{sys.executable} -m ensurepip --upgrade, or uv pip install --python {sys.executable} 'pip>={_OLDEST}'"
 
 
 def install(stage: StageContext, requirement: str, checksum: str, directory: Path, arch: str = "") -> None:
@@ -34,12 +43,13 @@ def install(stage: StageContext, requirement: str, checksum: str, directory: Pat
 
     :param checksum: ``sha256:…`` of the wheel.
     :param arch: by default this computer's.
+    :raises NoPip: there is none.
     :raises Unavailable: it cannot be had, or is another file than the checksum says.
     """
     requirements = directory / "requirements.txt"
     requirements.write_text(f"{requirement} --hash={checksum}\n")
     options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--target", str(directory)]
-    command = [*_installer(), "install", *options, *_platforms(arch), "--requirement", str(requirements)]
+    command = [*_pip(), "install", *options, *_platforms(arch), "--requirement", str(requirements)]
     done = stage.command(command, check=False)
     requirements.unlink()
     if done.code != 0:
@@ -49,7 +59,8 @@ def install(stage: StageContext, requirement: str, checksum: str, directory: Pat
 def versions(package: str, *, prereleases: bool = False) -> list[str]:
     """The versions of a package that have a wheel for this computer, newest first.
 
-    :raises Unavailable: the index does not answer, or there is no pip to ask it.
+    :raises NoPip: there is none.
+    :raises Unavailable: the index does not answer.
     :raises LookupError: it answers, and has none.
     """
     return list(_versions(package, prereleases))
@@ -75,6 +86,7 @@ def _versions(package: str, prereleases: bool) -> tuple[str, ...]:
 def published(stage: StageContext, requirement: str, arch: str) -> str:
     """The checksum (``sha256:…``) that the index gives for the wheel of ``name==version``; nothing is downloaded.
 
+    :raises NoPip: there is none.
     :raises Unavailable: no such wheel, or the index does not answer, or gives no SHA-256.
     """
     options = ["--dry-run", "--quiet", "--ignore-installed", "--no-deps", "--only-binary", ":all:", "--report", "-"]
@@ -97,14 +109,11 @@ def _platforms(arch: str) -> list[str]:
 
 
 def _pip() -> list[str]:
-    if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip"]
-    raise Unavailable(f"{sys.executable} has no pip, which package indexes are asked with")
-
-
-def _installer() -> list[str]:
-    if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip"]
-    if uv := shutil.which("uv"):
-        return [uv, "pip"]
-    raise Unavailable("neither pip nor uv is there")
+    """:raises NoPip: there is none."""
+    try:
+        found = metadata.version("pip")
+    except metadata.PackageNotFoundError:
+        raise NoPip(f"{sys.executable} has no pip, which package indexes are asked with") from None
+    if Version(found) < Version(_OLDEST):
+        raise NoPip(f"{sys.executable} has pip {found}, and package indexes are asked with {_OLDEST} or newer")
+    return [sys.executable, "-m", "pip"]

@@ -6,6 +6,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from pytest_crosscloud.errors import StageError
 from pytest_crosscloud.model import BuildRequest, Project, Ref
 from pytest_crosscloud.stage import StageContext
 from pytest_crosscloud.toolchain import wheels
+from pytest_crosscloud.toolchain.download import Unavailable
 from tests.build.debian_packages import DebianPackages
 from tests.build.package_index import PackageIndex
 
@@ -81,6 +83,27 @@ def test_a_package_that_is_not_there_is_not_an_index_that_is_not_there(
     _forget()
     with pytest.raises(resolve.Unreachable, match="the package index cannot be asked for app-server"):
         BUILD.resolve(PROJECT, "stable")
+
+
+@pytest.mark.parametrize(
+    ("found", "said"), [(None, "has no pip, which"), ("24.3.1", r"has pip 24\.3\.1, and .* with 25 or newer")]
+)
+def test_a_python_without_a_pip_that_can_ask_is_no_fault_of_the_network(
+    found: str | None, said: str, stage: StageContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        if found is None:
+            raise metadata.PackageNotFoundError(name)
+        return found
+
+    monkeypatch.setattr(metadata, "version", version)
+    _forget()
+    with pytest.raises(StageError, match=said) as caught:
+        BUILD.resolve(PROJECT, "stable")
+    assert (caught.value.error_class, "'pip>=25'" in caught.value.remedy) == ("configuration", True)
+    # Of a tool, another source is tried.
+    with pytest.raises(Unavailable, match=said):
+        wheels.install(stage, "app==1", "sha256:0", tmp_path)
 
 
 def test_the_image_has_the_program_above_what_it_is_linked_to(
