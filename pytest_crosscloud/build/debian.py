@@ -188,11 +188,17 @@ def _unpack(stage: StageContext, packages: Sequence[Path], layer: tarfile.TarFil
         stage.remaining()
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as unpacking:
             try:
+                assert unpacking.stdout
                 with tarfile.open(fileobj=unpacking.stdout, mode="r|") as files:
                     for entry in files:
                         _copy(files, entry, layer, written)
+                # A pipe that breaks off between two files looks like an end; and nobody may be left writing into it.
+                while unpacking.stdout.read(1 << 20):
+                    stage.remaining()
             except tarfile.TarError as error:
                 raise StageError(f"{package.name} cannot be unpacked: {error}") from error
+        if unpacking.returncode != 0:
+            raise StageError(f"{package.name} cannot be unpacked: dpkg-deb ended with exit code {unpacking.returncode}")
 
 
 def _copy(files: tarfile.TarFile, entry: tarfile.TarInfo, layer: tarfile.TarFile, written: set[str]) -> None:

@@ -117,6 +117,23 @@ def test_lists_that_were_never_updated_are_not_the_packages_fault(apt: DebianPac
     assert "apt-get update" in caught.value.remedy
 
 
+def test_a_package_that_breaks_off_between_two_files_is_no_layer(
+    apt: DebianPackages, stage: StageContext, tmp_path: Path
+) -> None:
+    first = tmp_path / "first.tar"
+    with tarfile.open(first, "w") as files:
+        files.addfile(tarfile.TarInfo("usr/bin/app"))
+        whole = files.offset
+    broken = apt.directory / "dpkg-deb"
+    broken.write_text(f"#!/bin/sh\nhead -c {whole} {first}\nexit 2\n")
+    broken.chmod(0o755)
+
+    with pytest.raises(StageError, match=r"app_.*\.deb cannot be unpacked: dpkg-deb ended with exit code 2") as caught:
+        layer(stage, tmp_path / "layer.tar")
+
+    assert caught.value.error_class == "infrastructure"
+
+
 def test_a_system_without_apt_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     debian._choose.cache_clear()
     monkeypatch.setenv("PATH", str(tmp_path))
