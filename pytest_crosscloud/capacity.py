@@ -59,7 +59,9 @@ def lacking(clusters: int, workers: int, directory: Path) -> list[str]:
     if there.processes < needed.processes:
         lines.append(f"processes: {needed.processes} needed, {there.processes} more allowed")
     if there.watches < needed.watches:
-        lines.append(f"inotify instances: {needed.watches} needed, {there.watches} left; sysctl {_WATCHES} has more")
+        lines.append(
+            f"inotify instances: {needed.watches} needed, {there.watches} left; sysctl -w {_WATCHES}=1024 allows more"
+        )
     return lines
 
 

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 from .config import Config
@@ -37,7 +38,7 @@ class Matrix:
     builds: tuple[BuildTarget, ...]
     clusters: tuple[ClusterTarget, ...]
 
-    @property
+    @cached_property
     def upgrades(self) -> tuple[Upgrade, ...]:
         """From the first ref of each project to its last one, on each cluster. None where there is but one ref."""
         pairs: dict[tuple[str, ClusterTarget], list[BuildTarget]] = {}
@@ -115,6 +116,8 @@ def select(
         for project in chosen_projects
         if project.is_kubernetes and not set(ref_names) & set(kubernetes_names)
     ]
+    if chosen_clouds and not any(cloud.provides_cluster for cloud in chosen_clouds):
+        alone += [_no_cluster_of_ours(project, chosen_clouds) for project in chosen_projects if project.is_kubernetes]
     if projects is not None or len(alone) == len(chosen_projects):
         errors += alone
     if errors:
@@ -126,7 +129,7 @@ def select(
         for version in kubernetes_names
         for name in arch_names or cloud.arch[:1]
         if name in cloud.arch
-        and any(_has_cell(project, ref, version, name) for project in chosen_projects for ref in ref_names)
+        and any(_has_cell(project, ref, cloud, version, name) for project in chosen_projects for ref in ref_names)
     ]
     archs = list(dict.fromkeys(name for _, _, name in cluster_keys))
     build_keys = [
@@ -134,7 +137,10 @@ def select(
         for project in chosen_projects
         for ref in ref_names
         for name in archs
-        if any(_has_cell(project, ref, version, name) for version in kubernetes_names)
+        if any(
+            arch == name and _has_cell(project, ref, config.clouds[cloud], version, arch)
+            for cloud, version, arch in cluster_keys
+        )
     ]
     if not build_keys:
         raise ConfigurationError(_no_cell(chosen_clouds, chosen_projects, arch_names), remedy="choose with --arch")
@@ -154,7 +160,7 @@ def select(
         for project in chosen_projects
         for ref in ref_names
         for cluster in clusters
-        if _has_cell(project, ref, cluster.kubernetes, cluster.arch)
+        if _has_cell(project, ref, config.clouds[cluster.cloud], cluster.kubernetes, cluster.arch)
     ]
     cell_keys = [(build.project, build.ref, to.cloud, to.kubernetes, to.arch) for build, to in pairs]
     cell_ids = _ids(cell_keys, many_versions, many_archs)
@@ -162,8 +168,10 @@ def select(
     return Matrix(cells, tuple(builds.values()), tuple(clusters))
 
 
-def _has_cell(project: Project, ref: str, kubernetes: str, arch: str) -> bool:
-    return arch in project.arch and (ref == kubernetes or not project.is_kubernetes)
+def _has_cell(project: Project, ref: str, cloud: Cloud, kubernetes: str, arch: str) -> bool:
+    # Which version somebody else's cluster has, nobody here decides.
+    is_its_own = cloud.provides_cluster and ref == kubernetes
+    return arch in project.arch and (is_its_own or not project.is_kubernetes)
 
 
 def chosen_clouds(config: Config, names: str | None) -> list[Cloud]:
@@ -249,6 +257,11 @@ def _no_cluster_of_its_own(project: Project, refs: Iterable[str], kubernetes: It
         f"project {project.name} has no cell: it is tested on clusters of its own ref, and"
         f" --refs={','.join(refs)} has none of --kubernetes={','.join(kubernetes)}"
     )
+
+
+def _no_cluster_of_ours(project: Project, clouds: Iterable[Cloud]) -> str:
+    names = ", ".join(cloud.name for cloud in clouds)
+    return f"project {project.name} has no cell on {names}: a version is tested on clusters that the run makes of it"
 
 
 def _no_cell(clouds: Iterable[Cloud], projects: Iterable[Project], archs: Iterable[str]) -> str:

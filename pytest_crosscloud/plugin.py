@@ -24,8 +24,6 @@ _BUILD_FIXTURE = "artifacts"
 _CLUSTER_FIXTURE = "cluster"
 _TARGET = "crosscloud_target"
 
-_UPGRADES = "test_upgrade.py"
-
 #: A duplicate of the standard output that pytest was started with.
 _terminal = pytest.StashKey[int]()
 
@@ -160,9 +158,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Upgrades take as long as all the rest: the bundled suite has them for those who ask."""
-    if collection_path.name != _UPGRADES or config.getoption("--upgrade"):
+    if collection_path.parent != Path(__file__).parent / "suite" or config.getoption("--upgrade"):
         return None
-    return True if collection_path.parent == Path(__file__).parent / "suite" else None
+    from .suite import UPGRADES
+
+    return True if collection_path.name == UPGRADES else None
 
 
 # -- parametrization ----------------------------------------------------------------------------------------

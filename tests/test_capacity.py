@@ -31,7 +31,7 @@ def test_what_lacks_is_said_with_what_is_there(monkeypatch: pytest.MonkeyPatch, 
         "memory: 2304 MiB needed, 2048 MiB available",
         f"disk: 1280 MiB needed, 1024 MiB free in {tmp_path}",
         "processes: 720 needed, 500 more allowed",
-        "inotify instances: 112 needed, 100 left; sysctl fs.inotify.max_user_instances has more",
+        "inotify instances: 112 needed, 100 left; sysctl -w fs.inotify.max_user_instances=1024 allows more",
     ]
 
 

@@ -310,3 +310,14 @@ def test_kubernetes_without_a_cluster_of_its_ref_is_told(orchestra: Config) -> N
     assert "has no cell" in error(alone, refs="head")
     # Nobody asked for it by name: the others run.
     assert {cell.build.project for cell in matrices.select(orchestra, clouds="local", refs="head").cells} == {"coredns"}
+
+
+def test_a_cluster_that_is_there_already_is_no_proof_of_a_version(orchestra: Config) -> None:
+    theirs = Cloud(name="theirs", provides_cluster=False)
+    config = replace(orchestra, clouds={**orchestra.clouds, "theirs": theirs})
+    matrix = matrices.select(config, clouds="local,theirs", refs="stable")
+    assert [cell.id for cell in matrix.cells if cell.build.project == "orchestra"] == ["orchestra-stable-local"]
+    assert {cell.build.project for cell in matrices.select(config, clouds="theirs", refs="stable").cells} == {"coredns"}
+    assert error(config, clouds="theirs", projects="orchestra", refs="stable") == (
+        "project orchestra has no cell on theirs: a version is tested on clusters that the run makes of it"
+    )

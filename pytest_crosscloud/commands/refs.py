@@ -145,7 +145,7 @@ def _update(config: Config, rootdir: Path, found: Iterable[Found]) -> tuple[str,
         if not each.update:
             continue
         try:
-            after = yaml_edit.put(after, ("projects", each.project, "stable_ref"), each.newest, path)
+            after = yaml_edit.put(after, _place(config.projects[each.project]), each.newest, path)
         except ConfigurationError as error:
             refused.append(str(error))
     if after == before:
@@ -154,6 +154,11 @@ def _update(config: Config, rootdir: Path, found: Iterable[Found]) -> tuple[str,
     shown = path.relative_to(rootdir) if path.is_relative_to(rootdir) else path
     diff = difflib.unified_diff(before.splitlines(), after.splitlines(), f"a/{shown}", f"b/{shown}", lineterm="")
     return "".join(f"{line}\n" for line in diff), refused
+
+
+def _place(project: Project) -> tuple[str, ...]:
+    """Where the file says what is stable; of Kubernetes that is where clusters have it from."""
+    return ("kubernetes", "stable") if project.is_kubernetes else ("projects", project.name, "stable_ref")
 
 
 def _encoded(text: str, like: bytes) -> bytes:

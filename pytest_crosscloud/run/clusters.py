@@ -6,7 +6,7 @@ import itertools
 import time
 from typing import TYPE_CHECKING
 
-from ..model import StageName, Status, TestOutcome, stage_key
+from ..model import UPGRADE, StageName, Status, TestOutcome, stage_key
 from ..report import terminal
 from .graph import Graph
 from .store import Resource
@@ -41,9 +41,14 @@ def _is_reusable(run: Run, cluster: Resource) -> bool:
 
 
 def _has(run: Run, cluster: str, *statuses: Status) -> bool:
-    """Whether a stage of the cluster or of one of its cells stands like that."""
+    """Whether a stage of the cluster, of one of its cells or of an upgrade there stands like that."""
     cells = [cell.id for cell in run.matrix.cells if cell.cluster.id == cluster]
-    stages = [(StageName.PROVISION, cluster), *itertools.product((StageName.DEPLOY, StageName.E2E), cells)]
+    upgrades = [upgrade.id for upgrade in run.matrix.upgrades if upgrade.cluster.id == cluster]
+    stages = [
+        (StageName.PROVISION, cluster),
+        *itertools.product((StageName.DEPLOY, StageName.E2E), cells),
+        *itertools.product((UPGRADE,), upgrades),
+    ]
     # One by one: a run may have a hundred times as many.
     found = (run.store.result(run.id, stage, target) for stage, target in stages)
     return any(result.status in statuses for result in found if result)

@@ -17,9 +17,6 @@ from .context import Run
 #: Characters of a message that are kept: what failed and where, not a whole traceback.
 _MESSAGE = 2000
 
-#: Of the bundled suite, and yet a test of its own: no cell has its stage.
-_UPGRADES = "test_upgrade.py"
-
 #: Marks a report that is none of a test's own.
 _CUT_OFF = "_crosscloud_cut_off"
 
@@ -98,7 +95,7 @@ def _message(report: pytest.TestReport) -> str:
 @cache
 def _is_bundled(rootdir: str, path: str) -> bool:
     # A node id is relative to the rootdir, or to the folder that was given if that lies elsewhere.
-    if Path(path).name == _UPGRADES:
+    if Path(path).name == suite.UPGRADES:
         return False
     bundled = Path(suite.__path__[0]).resolve()
     file = Path(rootdir, path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
+from ..matrix import Matrix
 from ..model import (
     BuildTarget,
     Cell,
@@ -20,6 +21,7 @@ from ..model import (
     Status,
     TestOutcome,
     TestResult,
+    Upgrade,
     stage_key,
 )
 from . import context
@@ -142,7 +144,7 @@ class Finished:
     def __init__(self, store: Store, run: RunRecord, plan: Plan) -> None:
         old = summarize(store, run, killed=is_killed(run))
         self._old = old
-        theirs, ours = _targets(old.cells), _targets(plan.cells)
+        theirs, ours = _targets(tuple(old.cells)), _targets(tuple(plan.cells))
         # By id, what it is here too.
         self._same = ours if theirs == ours else {id_: ours[id_] for id_ in theirs if theirs[id_] == ours.get(id_)}
         graph = _graph(run.id)
@@ -176,9 +178,11 @@ class Finished:
         return dict(self._old.kubernetes)
 
 
-def _targets(cells: Iterable[Cell]) -> dict[str, BuildTarget | ClusterTarget | Cell]:
+def _targets(cells: tuple[Cell, ...]) -> dict[str, BuildTarget | ClusterTarget | Cell | Upgrade]:
     """All targets of a plan, by id."""
-    targets: dict[str, BuildTarget | ClusterTarget | Cell] = {}
+    targets: dict[str, BuildTarget | ClusterTarget | Cell | Upgrade] = {
+        upgrade.id: upgrade for upgrade in Matrix(cells, (), ()).upgrades
+    }
     for cell in cells:
         targets[cell.build.id] = cell.build
         targets[cell.cluster.id] = cell.cluster

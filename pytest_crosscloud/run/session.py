@@ -130,6 +130,12 @@ class Session:
         option = self.pytest_config.getoption
         if option("--refs") not in (None, rollback.REF) or option("--arch") is not None:
             raise ConfigurationError("--rollback says what to install: --refs, --arch", remedy="leave them out")
+        named = self.config.projects.get(option("--projects") or "")
+        if named and named.is_kubernetes:
+            raise ConfigurationError(
+                f"project {named.name} is what clusters are made of: there is no release of it to go back",
+                remedy=f"test an earlier version: pytest --projects={named.name} --refs=VERSION --kubernetes=VERSION",
+            )
         asked = matrices.select(
             self.config, clouds=option("--clouds"), projects=option("--projects"), refs=rollback.REF
         )

@@ -304,6 +304,9 @@ class Engine:
             )
             self._intend_release(cell, cluster, journey.namespace, journey.release)
             with self._owned(stage, cluster), _evidence(cluster, journey.namespace, journey.release, stage):
+                if self.run.settings.resumes:
+                    namespace = requests.upgrade_namespace(self.run.settings.resumes, target)
+                    self._inherited.clear(cell, cluster, namespace, journey.release, stage)
                 return journey.make()
 
         self._once(UPGRADE, target, f"upgrades/{target.id}", make)

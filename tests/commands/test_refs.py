@@ -113,6 +113,16 @@ def test_only_what_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines() if "\t" in line] == ["auto", "edgy"]
 
 
+def test_what_clusters_are_made_of_is_written_where_they_read_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = PLUGIN.partition("    return [")[0] + (
+        '    return [Project(name="orchestra", build=Strategy(), chart="c", stable_ref="v1.9.0", is_kubernetes=True)]\n'
+    )
+    (root / "projects/more.py").write_text(more)
+    monkeypatch.setenv("ORCHESTRA", "v1.9.0 v1.9.1")
+    assert cli.main(["refs", "--update", "orchestra"]) == 0
+    assert (root / "cross-cloud.yml").read_text() == FILE + "kubernetes:\n  stable: v1.9.1\n"
+
+
 def test_a_file_that_is_not_there_is_made(root: Path) -> None:
     (root / "cross-cloud.yml").unlink()
     assert cli.main(["refs", "demo", "--update"]) == 0

@@ -139,6 +139,7 @@ def test_without_a_green_cell_it_says_what_there_is(rootdir: Rootdir, registry: 
     for arguments, said in (
         ((*DEMO, "--rollback=last-success", "--refs=head"), "--rollback says what to install"),
         (("--clouds=here,there", "--projects=demo", "--rollback=last-success"), "one project on one cloud"),
+        (("--clouds=here", "--projects=orchestra", "--rollback=last-success"), "is what clusters are made of"),
     ):
         result = rootdir.run(*arguments)
         assert result.ret == 4

@@ -32,6 +32,11 @@ def outcomes(rootdir: Rootdir) -> list[dict[str, Any]]:
     return [test for test in found if "upgrade" in test["nodeid"]]
 
 
+def stages(rootdir: Rootdir) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((rootdir.out / "results.json").read_text())["upgrades"]
+    return found
+
+
 def test_a_release_goes_there_and_back(rootdir: Rootdir) -> None:
     result = rootdir.run(*DEMO, "--upgrade", "-k", "upgrade")
     assert result.ret == 0
@@ -163,3 +168,18 @@ def test_resume_leaves_out_what_has_arrived(rootdir: Rootdir) -> None:
     assert result.ret == 0
     assert way(rootdir).count("upgrade demo-upgrade to head") == 1
     assert len(outcomes(rootdir)) == 1
+    assert [found["status"] for found in stages(rootdir)] == ["success"]
+
+
+def test_what_did_not_arrive_is_red_in_the_run_that_goes_on_too(rootdir: Rootdir) -> None:
+    rootdir.make("upgrade demo-upgrade to head", "fail")
+    rootdir.make("deploy demo-head-here", "quota 99")
+    rootdir.configure("retries: {backoff: 0, attempts: 1}")
+    assert rootdir.run(*DEMO, "--upgrade").ret == 1
+    (rootdir.path / "deploy-demo-head-here").unlink()
+    result = rootdir.run("--resume")
+    assert result.ret == 1
+    assert way(rootdir).count("upgrade demo-upgrade to head") == 1
+    (stage,) = stages(rootdir)
+    assert (stage["status"], stage["error"]["class"]) == ("failed", "product")
+    assert json.loads((rootdir.out / "results.json").read_text())["run"]["status"] == "failed"
