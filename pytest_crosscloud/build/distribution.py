@@ -111,15 +111,20 @@ class Repository:
         response = self._request("HEAD", f"manifests/{reference}", {"Accept": _ACCEPT}, stage=stage, absent_ok=True)
         return response.headers["Docker-Content-Digest"] if response else None
 
-    def has(self, digest: str, stage: StageContext | None = None) -> bool:
+    def has(self, digest: str, stage: StageContext | None = None, arch: str = "") -> bool:
         """Whether the image of this digest is there, with all that its manifest names.
 
+        :param arch: of an index, the image for this arch is looked for; empty: every one.
         :raises StageError: as ``digest``.
         """
         response = self._request("GET", f"manifests/{digest}", {"Accept": _ACCEPT}, stage=stage, absent_ok=True)
         if response is None:
             return False
         manifest = json.loads(response.body)
+        if "manifests" in manifest:
+            entries = manifest["manifests"]
+            wanted = [each for each in entries if arch in ("", each.get("platform", {}).get("architecture"))]
+            return bool(wanted) and all(self.has(each["digest"], stage) for each in wanted)
         blobs = [manifest["config"], *manifest["layers"]] if "config" in manifest else []
         return all(
             self._request("HEAD", f"blobs/{blob['digest']}", {}, stage=stage, absent_ok=True) is not None
@@ -233,12 +238,8 @@ class Repository:
             self._check_push(response)
         if response.status in (401, 403):
             # Registries say 401 to anonymous users also for a repository that does not exist.
-            raise StageError(
-                f"registry {self.host} refuses access to {self.name} (HTTP {response.status})",
-                remedy=f"check the name; if it is private, log in with: docker login {self.host}"
-                if self.url.startswith("https://")
-                else "check the name; a login is never sent over plain HTTP",
-                error_class=ErrorClass.CONFIGURATION,
+            raise self._refused(
+                f"access to {self.name}", response.status, "check the name; if it is private, log in", "check the name"
             )
         if response.status >= 500 or response.status == 429:
             raise RegistryUnreachable(self.host, f"it answers HTTP {response.status} for {self}", answers=True)
@@ -249,15 +250,23 @@ class Repository:
             )
         return response
 
+    def _refused(self, what: str, status: int, login: str, otherwise: str) -> StageError:
+        """What this user may not do: ``login`` says what helps over TLS, ``otherwise`` what helps without."""
+        if self.url.startswith("https://"):
+            remedy = f"{login}: docker login {self.host}"
+        else:
+            remedy = f"{otherwise}; a login is never sent over plain HTTP"
+        message = f"registry {self.host} refuses {what} (HTTP {status})"
+        return StageError(message, remedy=remedy, error_class=ErrorClass.CONFIGURATION)
+
     def _check_push(self, response: _Response) -> None:
         """:raises StageError: the registry answers, and does not take the image."""
         if response.status in (401, 403):
-            raise StageError(
-                f"registry {self.host} refuses the push to {self.name} (HTTP {response.status})",
-                remedy=f"log in as somebody who may push there: docker login {self.host}"
-                if self.url.startswith("https://")
-                else "a login is never sent over plain HTTP; --registry HOST names another registry",
-                error_class=ErrorClass.CONFIGURATION,
+            raise self._refused(
+                f"the push to {self.name}",
+                response.status,
+                "log in as somebody who may push there",
+                "--registry HOST names another registry",
             )
         if response.status == 405:
             raise StageError(

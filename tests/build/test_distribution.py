@@ -62,6 +62,8 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(200, more, b'{"tags": ["v1"]}')
         elif self.path == "/v2/some/image/tags/list?n=1000&last=v1":
             self._answer(200, {}, b'{"tags": ["v2"]}')
+        elif self.path in server.served:
+            self._answer(200, {}, json.dumps(server.served[self.path]).encode())
         elif server.content and "/manifests/" in self.path:
             self._answer(200, {"Content-Type": INDEX}, server.content)
         else:
@@ -93,6 +95,7 @@ class Server(ThreadingHTTPServer):
         self.host = f"127.0.0.1:{self.server_address[1]}"
         self.realm = f"http://{self.host}"
         self.asked: list[tuple[str, str]] = []
+        self.served: dict[str, object] = {}  #: what is there beside, by path
 
     @property
     def image(self) -> Repository:
@@ -200,6 +203,23 @@ def test_a_tag_that_is_not_there_has_no_digest(server: Server) -> None:
 
 def test_all_pages_of_tags_are_read(server: Server) -> None:
     assert server.image.tags() == ["v1", "v2"]
+
+
+def test_an_index_is_there_with_the_images_that_it_names(server: Server) -> None:
+    entries = [
+        {"digest": "sha256:amd", "platform": {"architecture": "amd64"}},
+        {"digest": "sha256:arm", "platform": {"architecture": "arm64"}},
+    ]
+    image = {"config": {"digest": "sha256:config"}, "layers": [{"digest": "sha256:layer"}]}
+    there = "/v2/some/image/manifests/sha256:index", "/v2/some/image/manifests/sha256:amd"
+    server.served = dict(zip(there, ({"manifests": entries}, image), strict=True))
+    server.served["/v2/some/image/blobs/sha256:config"] = "config"
+    assert not server.image.has("sha256:index", arch="amd64"), "its image lacks a layer"
+
+    server.served["/v2/some/image/blobs/sha256:layer"] = "layer"
+    assert server.image.has("sha256:index", arch="amd64")
+    assert not server.image.has("sha256:index"), "one of its images is gone"
+    assert not server.image.has("sha256:index", arch="s390x")
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
