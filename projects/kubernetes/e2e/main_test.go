@@ -114,9 +114,25 @@ func TestNothingIsNoSuccess(t *testing.T) {
 	}
 }
 
+func TestASpecThatIsGoneIsMissed(t *testing.T) {
+	for ran, wanted := range map[int]int{2: 0, 1: 1} {
+		suite, ginkgo := place(t, strings.Repeat(passed, ran), 0)
+		suite.least = 2
+		if code := suite.run(ginkgo, "e2e.test"); code != wanted {
+			t.Errorf("%d of 2 specs: exit code %d", ran, code)
+		}
+		report := content(t, suite.results, "junit.xml")
+		if strings.Contains(report, "only 1 of 2 chosen specs ran") != (wanted == 1) {
+			t.Errorf("%d of 2 specs: %s", ran, report)
+		}
+	}
+}
+
 func TestWhatMustBeSaid(t *testing.T) {
 	whole := map[string]string{"CONFORMANCE_FOCUS": "x", "CROSSCLOUD_REGISTRY": "registry.test", "CONFORMANCE_PROCESSES": "2"}
-	for name, wrong := range map[string]string{"CONFORMANCE_FOCUS": "", "CROSSCLOUD_REGISTRY": "", "CONFORMANCE_PROCESSES": "many"} {
+	for name, wrong := range map[string]string{
+		"CONFORMANCE_FOCUS": "", "CROSSCLOUD_REGISTRY": "", "CONFORMANCE_PROCESSES": "many", "CONFORMANCE_LEAST": "0",
+	} {
 		_, err := configure(func(asked string) string {
 			if asked == name {
 				return wrong

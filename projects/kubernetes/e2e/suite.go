@@ -12,6 +12,7 @@ import (
 // A suite is what is run of e2e.test, and how.
 type suite struct {
 	focus     string // regular expression: the specs that run
+	least     int    // specs of them that must run
 	processes int
 	registry  string // host[:port]/path under which the images of specs are
 	results   string
@@ -32,12 +33,23 @@ func configure(env environment) (*suite, error) {
 		return nil, fmt.Errorf("CROSSCLOUD_REGISTRY must be set: where the images of specs are, in CONFORMANCE_IMAGES")
 	}
 	s.registry = host + "/" + env("CONFORMANCE_IMAGES")
-	processes, err := strconv.Atoi(or(env("CONFORMANCE_PROCESSES"), "1"))
-	if err != nil || processes < 1 {
-		return nil, fmt.Errorf("CONFORMANCE_PROCESSES=%q is not a number of processes", env("CONFORMANCE_PROCESSES"))
+	var err error
+	if s.processes, err = count(env, "CONFORMANCE_PROCESSES", "processes"); err != nil {
+		return nil, err
 	}
-	s.processes = processes
+	if s.least, err = count(env, "CONFORMANCE_LEAST", "specs"); err != nil {
+		return nil, err
+	}
 	return s, nil
+}
+
+// count is the number of things that a variable tells; 1 if it is not set.
+func count(env environment, name, things string) (int, error) {
+	number, err := strconv.Atoi(or(env(name), "1"))
+	if err != nil || number < 1 {
+		return 0, fmt.Errorf("%s=%q is not a number of %s", name, env(name), things)
+	}
+	return number, nil
 }
 
 // arguments are ginkgo's: its own, the test program, and that program's.

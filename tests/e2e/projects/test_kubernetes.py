@@ -48,8 +48,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 def focused(*specs: str, **env: str) -> Project:
     """The project with these specs alone."""
     assert PROJECT.e2e
-    focus = f"({'|'.join(specs)})"
-    return replace(PROJECT, e2e=replace(PROJECT.e2e, env={**PROJECT.e2e.env, "CONFORMANCE_FOCUS": focus, **env}))
+    chosen = {"CONFORMANCE_FOCUS": f"({'|'.join(specs)})", "CONFORMANCE_LEAST": str(len(specs))}
+    return replace(PROJECT, e2e=replace(PROJECT.e2e, env={**PROJECT.e2e.env, **chosen, **env}))
 
 
 def test_the_cluster_is_what_was_built(place: Place) -> None:
