@@ -12,6 +12,9 @@ from ..redact import redact
 HEAD = 4 << 20
 TAIL = 1 << 20
 
+#: The last line of a log that kubelet cannot follow, where its host has no inotify instance left.
+NOT_FOLLOWED = "failed to create fsnotify watcher"
+
 
 def follow(lines: Iterable[str], path: Path, *, head: int = HEAD, tail: int = TAIL) -> None:
     """Write ``lines`` to ``path`` as they come, redacted; past ``head`` bytes only the last ``tail`` bytes are kept.

@@ -29,9 +29,6 @@ _MARGIN = 10.0
 #: Seconds between SIGTERM and SIGKILL to an e2e container whose time is over.
 _GRACE = 5
 
-#: The last line of a log that kubelet cannot follow, where its host has no inotify instance left.
-_NOT_FOLLOWED = "failed to create fsnotify watcher"
-
 _COLLECTOR_IMAGE = GoProgram(directory=Path(__file__).parent / "collector", image="crosscloud/collector")
 
 
@@ -224,7 +221,7 @@ class _Execution:
         except ApiError as error:
             self._stage.write(f"the e2e container's log broke off: {error}")
             return False
-        if last.startswith(_NOT_FOLLOWED):
+        if last.startswith(container_log.NOT_FOLLOWED):
             self._stage.write(f"the e2e container's log broke off: {last}")
             return False
         return True

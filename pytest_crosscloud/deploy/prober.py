@@ -15,7 +15,7 @@ from ..errors import StageError
 from ..kube import Api, ApiError
 from ..model import Pin, Release
 from ..stage import StageContext
-from . import RUN_LABEL, pods
+from . import RUN_LABEL, container_log, pods
 
 _IMAGE = GoProgram(directory=Path(__file__).parent / "prober", image="crosscloud/prober")
 
@@ -48,7 +48,7 @@ class Answers:
         self.ports: tuple[Port, ...] = ()
         self._lines = 0
         self._changed = threading.Condition()
-        self._ended = ""
+        self._ended = self._remedy = ""
 
     @property
     def worst(self) -> Port | None:
@@ -69,9 +69,9 @@ class Answers:
             self._lines += 1
             self._changed.notify_all()
 
-    def _end(self, why: str) -> None:
+    def _end(self, why: str, remedy: str = "") -> None:
         with self._changed:
-            self._ended = why
+            self._ended, self._remedy = why, remedy
             self._changed.notify_all()
 
     def _await(self, lines: int, timeout: float) -> None:
@@ -79,7 +79,8 @@ class Answers:
         with self._changed:
             wanted = self._lines + lines
             if not self._changed.wait_for(lambda: self._lines >= wanted or self._ended, timeout) or self._ended:
-                raise StageError(f"the prober says nothing: {self._ended or 'its log does not go on'}")
+                why = self._ended or "its log does not go on"
+                raise StageError(f"the prober says nothing: {why}", remedy=self._remedy)
 
 
 def publish(stage: StageContext, registry: str, arch: str) -> Pin:
@@ -132,9 +133,17 @@ def watching(kubeconfig: str, release: Release, image: Pin, stage: StageContext)
 def _read(lines: Any, answers: Answers) -> None:
     try:
         for line in lines:
-            answers._take(line)
+            if line.startswith(container_log.NOT_FOLLOWED):
+                remedy = "give the node's host more of them: sysctl fs.inotify.max_user_instances"
+                answers._end("its node has no inotify instance left to follow the log with", remedy)
+                return
+            try:
+                answers._take(line)
+            except (ValueError, TypeError):
+                answers._end(f"a line of its log is no answer: {line.strip()[:200]!r}")
+                return
         answers._end("its log has ended")
-    except (ApiError, ValueError, TypeError) as error:
+    except ApiError as error:
         answers._end(str(error))
 
 

@@ -97,6 +97,25 @@ def test_a_prober_that_does_not_start_is_infrastructure(fake: FakeApi, cluster: 
     assert raised.value.error_class == ErrorClass.INFRASTRUCTURE
 
 
+@pytest.mark.parametrize(
+    ("log", "said", "remedy"),
+    [
+        ("failed to create fsnotify watcher: too many open files", "no inotify instance left", "max_user_instances"),
+        ("panic: no such host", "a line of its log is no answer: 'panic: no such host'", ""),
+        ('["dns:53"]', "a line of its log is no answer: ", ""),
+    ],
+)
+def test_a_line_that_is_none_of_the_probers_is_shown(
+    fake: FakeApi, cluster: Cluster, stage: StageContext, runs: Callable[[str], None], log: str, said: str, remedy: str
+) -> None:
+    service(fake, "dns", clusterIP="10.0.0.1", ports=[{"port": 53}])
+    runs(f"{log}\n")
+    watching = prober.watching(cluster.kubeconfig, RELEASE, pin("PROBER"), stage)
+    with pytest.raises(StageError, match=f"the prober says nothing: .*{said}") as raised, watching:
+        raise AssertionError
+    assert (raised.value.error_class, remedy in raised.value.remedy) == (ErrorClass.INFRASTRUCTURE, True)
+
+
 def test_the_worst_port_counts_and_one_that_never_answered_does_not() -> None:
     answers = Answers()
     answers._take(line(1.5, failed=7))
