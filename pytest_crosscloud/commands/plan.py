@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 
 from .. import matrix as matrices
@@ -19,7 +19,7 @@ from ..build.kubernetes import KubernetesBuild
 from ..build.parts import Parts
 from ..config import Config
 from ..declared import describe
-from ..errors import CrosscloudError, OutOfReach, StageError
+from ..errors import ConfigurationError, CrosscloudError, OutOfReach, StageError
 from ..matrix import Matrix
 from ..model import NO_E2E, UPGRADE, BuildTarget, ClusterTarget, Project, Ref, StageName, Status, stage_key
 from ..report.terminal import moment
@@ -96,8 +96,11 @@ def main(args: argparse.Namespace) -> int:
         arch=args.arch,
     )
     loading.show_problems(config)
+    if args.upgrade and not matrix.upgrades:
+        raise ConfigurationError("--upgrade goes from one ref to another", remedy="give two of them with --refs")
     steps = list(steps_of(config, matrix, limits_of(config, matrix, args.max_clusters), reuse=args.reuse_clusters))
-    steps += _upgrades(matrix) if args.upgrade else ()
+    lost = {step.target for step in steps if step.stage == StageName.BUILD and step.action == NA}
+    steps += _upgrades(matrix, lost) if args.upgrade else ()
     if args.json:
         problems = [asdict(found) for found in config.problems]
         print(json.dumps({"stages": [asdict(step) for step in steps], "problems": problems}, indent=2))
@@ -139,10 +142,13 @@ def steps_of(config: Config, matrix: Matrix, limits: Iterable[Limit] = (), *, re
         )
 
 
-def _upgrades(matrix: Matrix) -> Iterator[Step]:
+def _upgrades(matrix: Matrix, lost: Collection[str]) -> Iterator[Step]:
+    """``lost``: builds that are n/a."""
     for target in matrix.upgrades:
-        builds = (stage_key(StageName.BUILD, build.id) for build in (target.before, target.after))
-        yield Step(UPGRADE, target.id, AFTER, ", ".join((*builds, stage_key(StageName.PROVISION, target.cluster.id))))
+        builds = [build.id for build in (target.before, target.after)]
+        needs = [stage_key(StageName.BUILD, build) for build in builds]
+        needs.append(stage_key(StageName.PROVISION, target.cluster.id))
+        yield Step(UPGRADE, target.id, NA if set(builds) & set(lost) else AFTER, ", ".join(needs))
 
 
 def _builds(config: Config, targets: Iterable[BuildTarget]) -> Iterator[Step]:

@@ -204,6 +204,16 @@ def test_no_compiler_is_installed_to_make_a_plan(
 def test_upgrades_come_last_if_they_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     lines = planned(capsys, "--projects=one", "--upgrade")
     assert lines[-1] == ["upgrade", "one-local", "after", "build one-stable, build one-head, provision local"]
-    assert [line[0] for line in planned(capsys, "--projects=one,two", "--refs=stable", "--upgrade")].count(
-        "upgrade"
-    ) == 0
+    for refs in ("stable,far", "far,stable"):
+        assert planned(capsys, "--projects=one", f"--refs={refs}", "--upgrade")[-1][:3] == [
+            "upgrade",
+            "one-local",
+            "n/a",
+        ]
+
+
+def test_one_ref_is_no_upgrade_here_as_in_pytest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "--projects=one,two", "--refs=stable", "--upgrade"]) == 4
+    said = capsys.readouterr()
+    assert "--upgrade goes from one ref to another" in said.err
+    assert said.out == ""
