@@ -18,8 +18,8 @@ from pytest_crosscloud.stage import StageContext
 #: The address's place in the range of Services, of which the Service kubernetes has the first.
 PLACE = 10
 
-#: Seconds for which another release may have it: as long as its e2e container takes.
-PATIENCE = 60.0
+#: Seconds of the stage that are neither the container's nor for waiting: for its image, its start and what it leaves.
+_AROUND = 60.0
 
 _INTERVAL = 0.25
 
@@ -41,7 +41,8 @@ def cluster_dns(request: E2ERequest) -> Iterator[dict[str, str]]:
         address = str(ip_address(first) + (PLACE - 1))
         request.stage.progress(f"waiting for {address}, the cluster's DNS address")
         api.delete(f"{path}/{name}")  # of an attempt before this one
-        owner = _take(api, path, _service(api, path, release.name, name, address), request.stage)
+        service = _service(api, path, release.name, name, address)
+        owner = _take(api, path, service, request.stage, patience(request))
     except ApiError as error:
         raise StageError(f"the cluster's DNS address cannot be had: {error}") from error
     if owner:
@@ -55,9 +56,19 @@ def cluster_dns(request: E2ERequest) -> Iterator[dict[str, str]]:
             api.delete(f"{path}/{name}")
 
 
-def _take(api: Api, path: str, service: dict[str, Any], stage: StageContext) -> str:
+def patience(request: E2ERequest) -> float:
+    """Seconds for which other releases may have the address: all that the container does not need of the stage.
+
+    Where the stage has little more than the container may take, it is half of it: the container hardly takes that long.
+    """
+    left = request.stage.remaining()
+    needed = (request.project.e2e.timeout if request.project.e2e else 0) + _AROUND
+    return max(left - needed, left / 2)
+
+
+def _take(api: Api, path: str, service: dict[str, Any], stage: StageContext, patience: float) -> str:
     """Make the Service as soon as no other release has its address; return who else has it, or an empty text."""
-    limit = time.monotonic() + PATIENCE
+    limit = time.monotonic() + patience
     while True:
         try:
             api.create(path, service)

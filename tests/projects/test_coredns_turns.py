@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from projects.coredns import crosscloud_projects, turns
-from pytest_crosscloud.model import Artifacts, Cluster, E2ERequest, Ref, Release
+from pytest_crosscloud.config import DEFAULT_TIMEOUTS
+from pytest_crosscloud.model import Artifacts, Cluster, E2ERequest, Ref, Release, StageName
 from pytest_crosscloud.stage import StageContext
 from tests.deploy.fake_api import FakeApi, serve
 
@@ -104,10 +106,23 @@ def test_another_release_is_waited_for(api: Services, request_: E2ERequest) -> N
 def test_one_that_never_gives_it_back_is_named(
     api: Services, request_: E2ERequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "PATIENCE", 0)
+    monkeypatch.setattr(turns, "patience", lambda _: 0.0)
     api.service("other", "dns-cluster", ADDRESS)
     with turns.cluster_dns(request_) as told:
         assert told == {"CLUSTER_DNS_NOT_LENT": f"{ADDRESS} is other/dns-cluster's"}
+
+
+def test_one_whose_e2e_hangs_is_waited_for(request_: E2ERequest) -> None:
+    """Else the check would be skipped, and the cell green."""
+    assert request_.project.e2e
+    seconds = DEFAULT_TIMEOUTS[StageName.E2E]
+    whole = replace(request_, stage=replace(request_.stage, deadline=time.monotonic() + seconds))
+    assert turns.patience(whole) > request_.project.e2e.timeout
+    assert turns.patience(whole) + request_.project.e2e.timeout < seconds
+
+
+def test_the_container_gets_half_of_a_short_stage(request_: E2ERequest) -> None:
+    assert 0 < turns.patience(request_) <= 30
 
 
 def test_what_an_attempt_before_has_left_is_no_obstacle(api: Services, request_: E2ERequest) -> None:
