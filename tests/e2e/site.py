@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -54,16 +54,39 @@ class Site:
         return builds.build(BuildRequest(project, resolved, "amd64", self.registry, stage))
 
     def deploy(
-        self, namespace: str, project: Project, artifacts: Artifacts, *, release: str = "", seconds: float = 180
+        self,
+        namespace: str,
+        project: Project,
+        artifacts: Artifacts,
+        *,
+        release: str = "",
+        seconds: float = 180,
+        in_place: bool = False,
     ) -> Release:
-        """Install the project's chart as a release that is called as the project, unless ``release`` says otherwise."""
+        """Install the project's chart as a release that is called as the project, unless ``release`` says otherwise.
+
+        :param in_place: the release is there already, and is upgraded.
+        """
         stage = self.stage(f"deploy {namespace}", seconds)
         name = release or project.name
-        return helm.deploy(DeployRequest(project, artifacts, self.cluster, namespace, name, stage))
+        request = DeployRequest(project, artifacts, self.cluster, namespace, name, stage)
+        return helm.deploy(request, in_place=in_place)
 
-    def e2e(self, release: Release, project: Project, artifacts: Artifacts, *, name: str = "") -> E2EResult:
+    def e2e(
+        self,
+        release: Release,
+        project: Project,
+        artifacts: Artifacts,
+        *,
+        name: str = "",
+        env: Mapping[str, str] | None = None,
+    ) -> E2EResult:
+        """Run its e2e container.
+
+        :param env: what the stage tells it, beside what every container is told.
+        """
         stage = self.stage(f"e2e {name or release.namespace}", (project.e2e.timeout if project.e2e else 0) + 60)
-        request = E2ERequest(project, artifacts, self.cluster, release, self.registry, stage)
+        request = E2ERequest(project, artifacts, self.cluster, release, self.registry, stage, env=env or {})
         result: E2EResult = _hook().crosscloud_e2e(request=request)
         return result
 

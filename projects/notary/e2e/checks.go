@@ -2,17 +2,19 @@ package main
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
 
-// A repository that nobody publishes to: its keys stay as long as the database does.
+// A repository whose keys stay as long as the database does.
 const lasting = "crosscloud.test/lasting"
 
 // What checks that follow one another hand on.
@@ -22,6 +24,7 @@ type checked struct {
 	state      state  // as it was verified at last
 }
 
+// healthy wants a key, too: a server just started says that all is well before it has reached the signer.
 func (t target) healthy() check {
 	return check{"healthy", func() (string, error) {
 		return eventually(patience, func() (string, error) {
@@ -29,13 +32,16 @@ func (t target) healthy() check {
 			if err == nil && strings.TrimSpace(string(text)) != "{}" {
 				err = fmt.Errorf("not all is well: %.300s", text)
 			}
+			if err == nil {
+				_, err = t.repository.serverKey(http.MethodGet, "timestamp")
+			}
 			return "database and signer are operational", err
 		})
 	}}
 }
 
 func (t target) checks() []check {
-	return []check{
+	return slices.Concat(t.kept(), []check{
 		{"a repository that is not there", t.missing},
 		{"keys from the signer", t.keys},
 		{"keys that last", t.lasting},
@@ -52,7 +58,7 @@ func (t target) checks() []check {
 		{"rotated snapshot key", t.rotation},
 		{"changefeed", t.changefeed},
 		{"deleted repository", t.deletion},
-	}
+	})
 }
 
 func (t target) missing() (string, error) {
@@ -98,7 +104,16 @@ func (t target) keys() (string, error) {
 func (t target) lasting() (string, error) {
 	repository := repository{server: t.server, gun: lasting}
 	key, err := repository.serverKey(http.MethodGet, "timestamp")
-	return fmt.Sprintf("timestamp key of %s is %s", lasting, key.id()), err
+	if err == nil && key.Type != "ecdsa" {
+		err = fmt.Errorf("the key is %q, and the signer's are ecdsa", key.Type)
+	}
+	if err == nil {
+		_, err = x509.ParsePKIXPublicKey(key.Value.Public)
+	}
+	if err != nil {
+		return "", fmt.Errorf("timestamp key of %s: %w", lasting, err)
+	}
+	return fmt.Sprintf("timestamp key of %s is %s", lasting, key.id()), nil
 }
 
 // strangers wants the signer to end a connection without a client's certificate before it says anything.

@@ -1,7 +1,8 @@
 // Checks that a Notary release on a Kubernetes cluster keeps what clients sign, signs what it has to, and refuses the rest.
 //
 // It runs as a Job in the release's namespace. Environment: CROSSCLOUD_RELEASE (name of the Service too),
-// CROSSCLOUD_RESULTS (folder for junit.xml, default /results), and what Kubernetes tells every pod about Services.
+// CROSSCLOUD_RESULTS (folder for junit.xml, default /results), of an upgrade CROSSCLOUD_UPGRADE (before, after, back) and
+// CROSSCLOUD_NAMESPACE, and what Kubernetes tells every pod about Services.
 // Exit code 1: a check failed.
 package main
 
@@ -9,14 +10,22 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
 // A target is the release under test.
 type target struct {
-	server   string // URL
-	signer   string // host:port
-	*checked        // what one check leaves for the next
+	server string // URL
+	signer string // host:port
+	upgrade
+	*checked // what one check leaves for the next
+}
+
+// An upgrade is one that this program sees a part of.
+type upgrade struct {
+	stop      string // one of stops; empty: there is no upgrade
+	namespace string // whose release it is
 }
 
 func main() {
@@ -37,11 +46,15 @@ func fromEnvironment(env environment) (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	return newTarget("http://"+server, signer), nil
+	way := upgrade{env("CROSSCLOUD_UPGRADE"), env("CROSSCLOUD_NAMESPACE")}
+	if way.stop != "" && (!slices.Contains(stops, way.stop) || way.namespace == "") {
+		return target{}, fmt.Errorf("CROSSCLOUD_UPGRADE=%q is none of %q, or CROSSCLOUD_NAMESPACE=%q is not set", way.stop, stops, way.namespace)
+	}
+	return newTarget("http://"+server, signer, way), nil
 }
 
 // newTarget has a repository of its own, so that it does not matter what was published before.
-func newTarget(server, signer string) target {
+func newTarget(server, signer string, way upgrade) target {
 	gun := "crosscloud.test/e2e/" + strings.ToLower(rand.Text())
-	return target{server, signer, &checked{repository: newRepository(server, gun)}}
+	return target{server, signer, way, &checked{repository: newRepository(server, gun)}}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,6 +12,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -31,6 +33,7 @@ type notary struct {
 	stored  map[string]map[int][]byte // by repository and role
 	current map[string]int
 	changes map[string]int
+	refuses int // requests for a key, at first
 }
 
 var route = regexp.MustCompile(`^/v2/(.+)/_trust/(?:tuf/(?:(?:(\d+)\.)?(\w+)(?:\.([0-9a-f]{64}))?\.(json|key))?|(changefeed))$`)
@@ -52,6 +55,9 @@ func (n *notary) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	case found[6] != "":
 		type record struct{ Version int }
 		_ = json.NewEncoder(writer).Encode(map[string]any{"records": make([]record, n.changes[gun])})
+	case kind == "key" && n.refuses > 0:
+		n.refuses--
+		http.Error(writer, "no connection to the signer", http.StatusInternalServerError)
 	case kind == "key":
 		key := gun + " " + role
 		if _, ok := n.signers[key]; !ok || request.Method == http.MethodPost && n.fault != "rotates nothing" || n.fault == "forgets keys" {
@@ -59,6 +65,14 @@ func (n *notary) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 		}
 		if n.fault == "one key" {
 			n.signers[key] = n.signers[gun+" timestamp"]
+		}
+		if n.fault == "no key" && gun == lasting {
+			fmt.Fprint(writer, "{}")
+			return
+		}
+		if n.fault == "an empty key" && gun == lasting {
+			_ = json.NewEncoder(writer).Encode(newPublicKey("ecdsa", nil))
+			return
 		}
 		_ = json.NewEncoder(writer).Encode(n.signers[key].public)
 	case request.Method == http.MethodDelete:
@@ -207,14 +221,23 @@ func (n *notary) store(key string, version int, text []byte) {
 	n.stored[key][version], n.current[key] = text, version
 }
 
-func start(t *testing.T, fault string) target {
-	t.Helper()
-	server := httptest.NewServer(&notary{
+func newNotary(fault string) *notary {
+	return &notary{
 		fault: fault, signers: map[string]signer{}, stored: map[string]map[int][]byte{},
 		current: map[string]int{}, changes: map[string]int{},
-	})
+	}
+}
+
+func start(t *testing.T, fault string) target {
+	t.Helper()
+	return serve(t, newNotary(fault))
+}
+
+func serve(t *testing.T, notary *notary) target {
+	t.Helper()
+	server := httptest.NewServer(notary)
 	t.Cleanup(server.Close)
-	return newTarget(server.URL, listen(t, fault == "lets in everybody"))
+	return newTarget(server.URL, listen(t, notary.fault == "lets in everybody"), upgrade{})
 }
 
 // listen is a signer that speaks with clients that have a certificate, or with everybody.
@@ -260,12 +283,23 @@ func TestAServerThatDoesItPasses(t *testing.T) {
 	}
 }
 
+func TestASignerThatIsNotReachedYetIsWaitedFor(t *testing.T) {
+	notary := newNotary("")
+	notary.refuses = 1
+	target := serve(t, notary)
+	if report := run("notary", target.healthy(), target.checks()...); report.failed() != 0 {
+		t.Errorf("%d checks failed", report.failed())
+	}
+}
+
 func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
 	for fault, check := range map[string]string{
 		"no reason":              "a repository that is not there",
 		"forgets keys":           "keys from the signer",
 		"one key":                "keys from the signer",
 		"signs by itself":        "keys from the signer",
+		"no key":                 "keys that last",
+		"an empty key":           "keys that last",
 		"lets in everybody":      "the signer refuses strangers",
 		"takes any certificate":  "another's certificate",
 		"corrupts snapshot":      "publish and verify",
@@ -293,6 +327,111 @@ func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
 				t.Errorf("%s passed", check)
 			}
 		})
+	}
+}
+
+// copied is what a backup has of it.
+func (n *notary) copied() *notary {
+	made := newNotary("")
+	made.signers, made.current = maps.Clone(n.signers), maps.Clone(n.current)
+	for key, versions := range n.stored {
+		made.stored[key] = maps.Clone(versions)
+	}
+	return made
+}
+
+// journey makes the checks of an upgrade's stops, and something in between; it says which of the last stop's failed.
+func journey(t *testing.T, before *notary, between func(before, after *notary) *notary) string {
+	t.Helper()
+	var failed []string
+	earlier := before
+	now := before
+	for index, stop := range stops {
+		if index == len(stops)-1 {
+			now = between(earlier, now)
+		}
+		earlier = now.copied()
+		target := serve(t, now)
+		target.upgrade = upgrade{stop, "a-namespace"}
+		failed = nil
+		for _, result := range run("notary", target.healthy(), target.checks()...).cases {
+			if result.Failure != nil {
+				failed = append(failed, result.Name)
+			}
+		}
+		if failed != nil && index < len(stops)-1 {
+			t.Errorf("%s: %q", stop, failed)
+		}
+	}
+	return strings.Join(failed, ", ")
+}
+
+func TestWhatWasPublishedIsThereAtEveryStop(t *testing.T) {
+	if failed := journey(t, newNotary(""), func(_, after *notary) *notary { return after }); failed != "" {
+		t.Error(failed)
+	}
+}
+
+func TestWhatAnUpgradeLosesIsFound(t *testing.T) {
+	const lost, unable = "what was published before the upgrade is there", "publish after the upgrade"
+	for name, fault := range map[string]struct {
+		between func(before, after *notary) *notary
+		failed  string
+	}{
+		"all data":          {func(_, _ *notary) *notary { return newNotary("") }, lost + ", " + unable},
+		"what came last":    {func(before, _ *notary) *notary { return before }, lost},
+		"the signer's keys": {func(_, after *notary) *notary { clear(after.signers); return after }, lost + ", " + unable},
+		"the timestamp's key": {func(_, after *notary) *notary {
+			after.signers[lasting+" timestamp"] = after.newSigner()
+			return after
+		}, lost + ", " + unable},
+		"the targets' content": {func(_, after *notary) *notary {
+			for version, text := range after.stored[lasting+" targets"] {
+				after.stored[lasting+" targets"][version] = bytes.Replace(text, []byte("app:before"), []byte("app:other"), 1)
+			}
+			return after
+		}, lost},
+		"what somebody else published": {func(_, _ *notary) *notary {
+			other := newNotary("")
+			target := serve(t, other)
+			for _, target.upgrade = range []upgrade{{"before", "another"}, {"after", "another"}} {
+				run("notary", target.healthy(), target.kept()...)
+			}
+			return other
+		}, lost + ", " + unable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if failed := journey(t, newNotary(""), fault.between); failed != fault.failed {
+				t.Errorf("%q", failed)
+			}
+		})
+	}
+}
+
+func TestASeedMakesTheSameKeysAgain(t *testing.T) {
+	one, other := newSeed(), newSeed()
+	if rootSigner("a", one).public.id() != rootSigner("a", one).public.id() {
+		t.Error("another certificate")
+	}
+	if rootSigner("a", one).public.id() == rootSigner("a", other).public.id() {
+		t.Error("the same certificate of another seed")
+	}
+	if targetsSigner(one).public.id() != targetsSigner(one).public.id() || targetsSigner(one).public.id() == targetsSigner(other).public.id() {
+		t.Error("another key")
+	}
+}
+
+func TestAnUpgradesStopIsOneThatIsKnown(t *testing.T) {
+	environment := map[string]string{
+		"CROSSCLOUD_RELEASE": "n", "N_SERVICE_HOST": "10.96.3.4", "N_SERVICE_PORT_HTTP": "80", "N_SERVICE_PORT_SIGNER": "7899",
+		"CROSSCLOUD_NAMESPACE": "a-namespace",
+	}
+	for stop, known := range map[string]bool{"": true, "before": true, "back": true, "meanwhile": false} {
+		environment["CROSSCLOUD_UPGRADE"] = stop
+		found, err := fromEnvironment(func(name string) string { return environment[name] })
+		if known != (err == nil) || known && found.upgrade != (upgrade{stop, "a-namespace"}) {
+			t.Errorf("%q: %+v %v", stop, found.upgrade, err)
+		}
 	}
 }
 

@@ -112,29 +112,41 @@ type signer struct {
 	sign   func(message []byte) []byte
 }
 
-func newSigner() signer {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		panic(err)
-	}
+// A seed is what the same keys are made of, again.
+type seed = [sha256.Size]byte
+
+func newSeed() seed {
+	var made seed
+	_, _ = rand.Read(made[:]) // never fails
+	return made
+}
+
+func newSigner() signer { return targetsSigner(newSeed()) }
+
+func targetsSigner(seed seed) signer {
+	private := ed25519.NewKeyFromSeed(seed[:])
+	public := private.Public().(ed25519.PublicKey)
 	return signer{newPublicKey("ed25519", public), "eddsa", func(message []byte) []byte { return ed25519.Sign(private, message) }}
 }
 
-// newRootSigner has a certificate for the repository: Notary takes no other key for a root.
-func newRootSigner(gun string) signer {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func newRootSigner(gun string) signer { return rootSigner(gun, newSeed()) }
+
+// rootSigner has a certificate for the repository: Notary takes no other key for a root. The key's name is the
+// certificate's, so that is the same each time, too: its times are fixed, and its signature is made without chance.
+func rootSigner(gun string, seed seed) signer {
+	private, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), seed[:]) // refuses one in 2³²: those beyond P-256's order
 	if err != nil {
 		panic(err)
 	}
 	template := x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()),
+		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{CommonName: gun},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(24 * time.Hour),
+		NotBefore:    time.Date(2020, time.January, 1, 0, 0, 0, 0, time.UTC),
+		NotAfter:     time.Date(2099, time.January, 1, 0, 0, 0, 0, time.UTC),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
 	}
-	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &private.PublicKey, private)
+	der, err := x509.CreateCertificate(nil, &template, &template, &private.PublicKey, private)
 	if err != nil {
 		panic(err)
 	}

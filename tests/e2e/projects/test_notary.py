@@ -12,7 +12,8 @@ import pytest
 from projects import notary
 from pytest_crosscloud.errors import StageError
 from pytest_crosscloud.kube import Api
-from pytest_crosscloud.model import Artifacts, ErrorClass
+from pytest_crosscloud.model import Artifacts, E2EResult, ErrorClass
+from pytest_crosscloud.run.upgrade import AFTER, BACK, BEFORE, VARIABLE
 from tests.e2e.site import Site, open_site
 
 pytestmark = pytest.mark.root
@@ -33,6 +34,26 @@ def built(site: Site) -> Artifacts:
     return site.build(PROJECT)
 
 
+def replace_pod(site: Site, namespace: str, component: str) -> None:
+    """Delete the pod of a part of Notary, and wait until it is another one that is ready."""
+    api, path = Api(site.cluster.kubeconfig), f"/api/v1/namespaces/{namespace}/pods"
+    wanted = f"app.kubernetes.io/component={component}"
+    (pod,) = api.get(path, labelSelector=wanted)["items"]
+    api.delete(f"{path}/{pod['metadata']['name']}")
+
+    def replaced() -> bool:
+        found = api.get(path, labelSelector=wanted)["items"]
+        ready = [
+            condition["status"] == "True"
+            for each in found
+            for condition in each["status"].get("conditions", ())
+            if condition["type"] == "Ready"
+        ]
+        return pod["metadata"]["uid"] not in [each["metadata"]["uid"] for each in found] and ready == [True]
+
+    site.stage(f"replace {component}").wait_until(replaced, "another pod to be ready")
+
+
 def test_stable_is_green_and_its_keys_outlive_the_signer(site: Site, built: Artifacts) -> None:
     release = site.deploy("stable", PROJECT, built)
     first = site.e2e(release, PROJECT, built)
@@ -40,22 +61,51 @@ def test_stable_is_green_and_its_keys_outlive_the_signer(site: Site, built: Arti
     assert first.counts
     assert first.counts.passed > 15
 
-    api, pods = Api(site.cluster.kubeconfig), "/api/v1/namespaces/stable/pods"
-    wanted = "app.kubernetes.io/component=server"
-    (pod,) = api.get(pods, labelSelector=wanted)["items"]
-    api.delete(f"{pods}/{pod['metadata']['name']}")
-
-    def replaced() -> bool:
-        found = api.get(pods, labelSelector=wanted)["items"]
-        return pod["metadata"]["uid"] not in [each["metadata"]["uid"] for each in found]
-
-    site.stage("replace").wait_until(replaced, "the pod to be gone")
+    replace_pod(site, "stable", "server")
     second = site.e2e(release, PROJECT, built, name="second")  # which waits until it answers
 
     assert (second.exit_code, second.failures) == (0, ()), Path(second.log).read_text()
     keys = [_LASTING.findall(Path(result.log).read_text()) for result in (first, second)]
     assert keys[0] == keys[1] != []
     assert site.build(PROJECT).cached
+
+
+def test_what_was_published_outlives_an_upgrade_and_not_its_database(site: Site, built: Artifacts) -> None:
+    """The server gets another version and another configuration; the database's pod stays as it is."""
+    upgraded = replace(PROJECT, values={"logLevel": "debug"})
+    server, *others = built.pins
+    newer = replace(built, pins=(replace(server, tag="v0.7.1"), *others))
+
+    def visit(where: str, name: str) -> tuple[E2EResult, set[str]]:
+        result = site.e2e(release, PROJECT, built, name=name, env={VARIABLE: where})
+        return result, {failure.split(": ", 1)[0] for failure in result.failures}
+
+    release = site.deploy("upgrade", PROJECT, built)
+    result, failed = visit(BEFORE, "1-install")
+    assert failed == set(), Path(result.log).read_text()
+    before = pods(site, "upgrade")
+    release = site.deploy("upgrade", upgraded, newer, in_place=True)
+    result, failed = visit(AFTER, "2-upgrade")
+    assert failed == set(), Path(result.log).read_text()
+    after = pods(site, "upgrade")
+    assert before["database"] == after["database"]
+    assert before["server"] != after["server"]
+
+    replace_pod(site, "upgrade", "database")
+    result, failed = visit(BACK, "3-lost")
+    assert failed == {"what was published before the upgrade is there", "publish after the upgrade"}, Path(
+        result.log
+    ).read_text()
+
+
+def pods(site: Site, namespace: str) -> dict[str, str]:
+    """The uid of each part's pod."""
+    found = Api(site.cluster.kubeconfig).get(f"/api/v1/namespaces/{namespace}/pods")["items"]
+    return {
+        each["metadata"]["labels"]["app.kubernetes.io/component"]: each["metadata"]["uid"]
+        for each in found
+        if "app.kubernetes.io/component" in each["metadata"]["labels"] and "deletionTimestamp" not in each["metadata"]
+    }
 
 
 @pytest.mark.parametrize(
