@@ -23,7 +23,7 @@ COMMANDS = (
     ("list", "listing", "show clouds and projects, and plugins that are broken"),
     ("doctor", "doctor", "say what is missing to use each cloud from here"),
     ("new", "new", "write the skeleton of a plugin package that passes its own tests"),
-    ("plan", "plan", "show what a run would do, and touch nothing"),
+    ("plan", "plan", "show what a run would do, and do none of it"),
     ("refs", "refs", "say what stable and head are, and record new releases"),
     ("report", "report", "write a run's reports, however it ended"),
     ("repro", "repro", "repeat a failed cell from the bundle that it left"),

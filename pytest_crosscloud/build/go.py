@@ -7,6 +7,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -57,8 +58,10 @@ class GoBuild:
     release: tuple[str, str] = ("", "")
 
     def resolve(self, project: Project, ref: str) -> Ref:
+        deadline = time.monotonic() + resolve.SERVED_TIMEOUT
+
         def lacks(version: str) -> str:
-            return unserved(self.module, version, self.package, self.tags)
+            return unserved(self.module, version, self.package, self.tags, deadline)
 
         found = resolve.go_module(self.module, project, ref, lacks, self._release_of)
         newer = ", ".join(f"{module} {version}" for module, version in self.requires.items())

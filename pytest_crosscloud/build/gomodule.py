@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -17,7 +18,6 @@ from ..model import ErrorClass
 from ..stage import StageContext
 from ..toolchain.gobuild import go
 from ..toolchain.tools import tool
-from .resolve import GO_TIMEOUT
 
 #: Settings with which images are built. GOFLAGS of the user may hold -mod=vendor, and a go.work may lie above.
 _SETTINGS = {"GOFLAGS": "", "GOWORK": "off", "GOOS": "linux", "CGO_ENABLED": "0"}
@@ -132,16 +132,21 @@ def _write_wrapper(
         (directory / "go.sum").write_bytes(sums.read_bytes())
 
 
-def unserved(module: str, version: str, package: str, tags: str = "") -> str:
+def unserved(module: str, version: str, package: str, tags: str, deadline: float) -> str:
     """Which modules a version's package needs that the proxy refuses: ``example.test/a@v1.0.0 (403 Forbidden)``.
 
     Fetches the others, which the build needs anyway; asked again, it takes a second or two. Empty: all are served, or
     it cannot be told, and the build will say what is wrong.
+
+    :param deadline: of ``time.monotonic()``.
+    :raises TimeoutError: it could not be told until then.
     """
     with tempfile.TemporaryDirectory(prefix="crosscloud-") as directory:
         try:
-            said = _complaints(Path(directory), module, version, package, tags)
-        except (subprocess.TimeoutExpired, ValueError):
+            said = _complaints(Path(directory), module, version, package, tags, deadline)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(f"{module}@{version}: {error}") from error
+        except ValueError:
             return ""
     refused = dict(_NOT_SERVED.findall(said))
     if not refused:
@@ -151,26 +156,25 @@ def unserved(module: str, version: str, package: str, tags: str = "") -> str:
     return f"{first} ({reason.rpartition(': ')[2]}){others}"
 
 
-def _complaints(directory: Path, module: str, version: str, package: str, tags: str) -> str:
+def _complaints(directory: Path, module: str, version: str, package: str, tags: str, deadline: float) -> str:
     """What go says while it fetches all that the package needs; empty: it has everything."""
-    fetched = json.loads(_go(directory, "mod", "download", "-json", f"{module}@{version}").stdout or "{}")
+    fetched = json.loads(_go(directory, deadline, "mod", "download", "-json", f"{module}@{version}").stdout or "{}")
     if "Dir" not in fetched:
         return str(fetched.get("Error", ""))
-    go_mod = json.loads(_go(directory, "mod", "edit", "-json", fetched["GoMod"]).stdout)
+    go_mod = json.loads(_go(directory, deadline, "mod", "edit", "-json", fetched["GoMod"]).stdout)
     _write_wrapper(directory, go_mod, version, Path(fetched["Dir"]))
-    listed = _go(
-        directory, "list", "-mod=mod", "-deps", "-f", "-", f"-tags={tags}", str(PurePosixPath(module, package))
-    )
+    path = str(PurePosixPath(module, package))
+    listed = _go(directory, deadline, "list", "-mod=mod", "-deps", "-f", "-", f"-tags={tags}", path)
     return listed.stderr if listed.returncode else ""
 
 
-def _go(directory: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+def _go(directory: Path, deadline: float, *argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(tool("go")), *argv],
         cwd=directory,
         env={**os.environ, **_SETTINGS},
         capture_output=True,
         text=True,
-        timeout=GO_TIMEOUT,
+        timeout=max(0.0, deadline - time.monotonic()),
         check=False,
     )

@@ -25,6 +25,9 @@ GIT_TIMEOUT = 10.0
 #: Seconds that the go command gets: it may have to fetch a whole repository where there is no proxy.
 GO_TIMEOUT = 120.0
 
+#: Seconds to find a version of which everything is served: the modules of several may have to be fetched for that.
+SERVED_TIMEOUT = 120.0
+
 #: Newest versions that are looked at for one of which everything is served.
 _CANDIDATES = 4
 
@@ -144,7 +147,8 @@ def go_module(
     ``head`` is the branch's commit where git can be reached, else the newest tag that the proxy serves with all that
     it requires.
 
-    :param lacks: tells what a version requires that the proxy does not serve; empty: nothing.
+    :param lacks: tells what a version requires that the proxy does not serve; empty: nothing. A TimeoutError of it ends
+        the search.
     :param release_of: what the project calls a version, where that is another word.
     :raises Unreachable: the proxy cannot be asked.
     :raises StageError: (class configuration) no such ref.
@@ -187,11 +191,16 @@ def _newest_served(versions: list[str], lacks: Callable[[str], str]) -> tuple[st
     note = "git unreachable: newest tag that the module proxy serves"
     # The proxy lists versions in semantic order, pre-releases included: the last one is the newest.
     newest, *older = versions[: -_CANDIDATES - 1 : -1] or [""]
-    missing = lacks(newest) if older else ""
-    if missing:
-        for version in older:
+    missing = ""
+    try:
+        missing = lacks(newest) if older else ""
+        for version in older if missing else ():
             if not lacks(version):
                 return version, f"{note} with all that it requires: {newest} lacks {missing}"
+    except TimeoutError:
+        if missing:
+            return newest, f"{note}; it lacks {missing}, and there was no time to look at older ones"
+        return newest, f"{note}; there was no time to see whether all that it requires is served too"
     return newest, note
 
 

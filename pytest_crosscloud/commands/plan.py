@@ -1,4 +1,4 @@
-"""``crosscloud plan``: the graph of a run, what is there already and what would be made. Touches nothing."""
+"""``crosscloud plan``: the graph of a run, what is there already and what would be made. Makes nothing."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ..build.go import GoBuild, GoProgram
 from ..build.gotests import GoTests
 from ..build.kubernetes import KubernetesBuild
 from ..build.parts import Parts
+from ..build.resolve import SERVED_TIMEOUT
 from ..config import Config
 from ..declared import describe
 from ..errors import ConfigurationError, CrosscloudError, OutOfReach, StageError
@@ -80,6 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  deploy     after its build and its cluster\n"
         "  e2e        after its deploy\n"
         "  upgrade    after both builds and the cluster\n"
+        "Makes and destroys nothing. Where git is out of reach, go may fetch modules into its own cache, to tell the\n"
+        f"newest version of which all is served; for at most {SERVED_TIMEOUT:.0f} s, also after the plan was shown.\n"
         "Exits with 1 if a stage is known to fail: no such ref, or a cloud that cannot be used from here or has\n"
         "no room for the clusters; and if every build is n/a."
     )
@@ -110,7 +113,7 @@ def main(args: argparse.Namespace) -> int:
         cached = sum(step.action == CACHED for step in steps)
         print(
             f"\n{len(matrix.cells)} cells: {len(matrix.builds)} builds ({cached} cached),"
-            f" {len(matrix.clusters)} clusters. Nothing was touched; pytest with the same options does it."
+            f" {len(matrix.clusters)} clusters. Nothing was made; pytest with the same options does it."
         )
     return _exit_code(steps)
 

@@ -89,6 +89,25 @@ def test_head_is_the_newest_tag_if_every_one_lacks_something(served: ModuleProxy
     assert found.version == "v1.11.0-rc.1"
 
 
+def test_candidates_have_one_deadline_together(
+    served: ModuleProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacks(version: str) -> str:
+        if version == "v1.11.0-rc.1":
+            return "example.test/refused@v1.0.0"
+        raise TimeoutError
+
+    sample = project(tmp_path / "nothing")
+    found = resolve.go_module(MODULE, sample, "head", lacks)
+    assert found.version == "v1.11.0-rc.1"
+    assert found.note.endswith("it lacks example.test/refused@v1.0.0, and there was no time to look at older ones")
+
+    monkeypatch.setattr(resolve, "SERVED_TIMEOUT", -1.0)
+    found = sample.build.resolve(sample, "head")
+    assert found.version == "v1.11.0-rc.1"
+    assert found.note.endswith("there was no time to see whether all that it requires is served too")
+
+
 def test_head_is_the_commit_of_the_branch_where_git_is_reachable(
     served: ModuleProxy, commit: Commit, tmp_path: Path
 ) -> None:
