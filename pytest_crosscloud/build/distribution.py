@@ -386,7 +386,10 @@ def _send(
         if stage:
             stage.remaining()  # a timeout may have been the stage's
         remedy = "check the network, the registry's name and its port"
-        if isinstance(reason, ssl.SSLError):
+        if body and isinstance(reason, ConnectionResetError | BrokenPipeError):
+            # Its answer, which says why, is lost with the connection that it closes while we write.
+            remedy = "see its log: it may have no room where it keeps its images"
+        elif isinstance(reason, ssl.SSLError):
             remedy += f"; one without TLS must be named http://{host}"
         raise RegistryUnreachable(host, str(reason), remedy=remedy) from error
 

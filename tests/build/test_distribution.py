@@ -387,7 +387,8 @@ def test_a_real_registry_whose_disk_is_full(
     try:
         started = _own_registry(tmp_path / "run", {}, monkeypatch)
         try:
-            with pytest.raises(StageError, match="has no room for some/large") as caught:
+            # Half of the time the kernel drops its answer, because it closes before it has read all that was sent.
+            with pytest.raises(StageError, match=r"has no room for some/large|it may have no room") as caught:
                 Repository(started.host, "some/large").push(large, "v1", stage)
             assert caught.value.error_class == "infrastructure"
         finally:
