@@ -111,7 +111,7 @@ def pods(site: Site, namespace: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("name", "values", "red"),
     [
-        ("unsigned", {"trustService": "local"}, {"keys from the signer"}),
+        ("unsigned", {"trustService": "local"}, {"keys from the signer", "keys that last"}),
         ("open", {"clientCertificates": False}, {"the signer refuses strangers"}),
     ],
 )
