@@ -43,8 +43,11 @@ class Parts:
         return replace(found, parts=versions)
 
     def fingerprint(self, project: Project, ref: Ref, arch: str) -> str:
-        made = [each.build.fingerprint(own, its, arch) for each, own, its in self._of(project, ref)]
-        return cache.fingerprint("parts", *made)
+        return cache.fingerprint("parts", *self.fingerprints(project, ref, arch))
+
+    def fingerprints(self, project: Project, ref: Ref, arch: str) -> list[str]:
+        """Of each part."""
+        return [each.build.fingerprint(own, its, arch) for each, own, its in self._of(project, ref)]
 
     def build(self, request: BuildRequest) -> Artifacts:
         made = [

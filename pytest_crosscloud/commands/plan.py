@@ -206,9 +206,11 @@ def _needs_go(project: Project) -> bool:
 
 
 def _fingerprints(project: Project, ref: Ref, arch: str) -> Iterator[str]:
-    yield project.build.fingerprint(project, ref, arch)
-    if project.e2e:
-        yield project.e2e.build.fingerprint(project, ref, arch)
+    for strategy in (project.build, *([project.e2e.build] if project.e2e else [])):
+        if isinstance(strategy, Parts):  # each is kept by itself
+            yield from strategy.fingerprints(project, ref, arch)
+        else:
+            yield strategy.fingerprint(project, ref, arch)
 
 
 def _provision(config: Config, target: ClusterTarget, missing: list[str], *, reuse: bool) -> Step:

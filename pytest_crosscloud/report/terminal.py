@@ -76,7 +76,8 @@ class Live:
             else:
                 self._line(result, "cached" if result.cached else clock(result.seconds), _outcome(result))
         for group in unreached.values():
-            more = f"; so are {len(group) - 1} more stages" if len(group) > 1 else ""
+            others = len(group) - 1
+            more = f"; so {'is 1 more stage' if others == 1 else f'are {others} more stages'}" if others else ""
             self._line(group[0], "", _outcome(group[0]) + more)
         for key, result in self._running.items():
             if now - self._said[key] >= HEARTBEAT:

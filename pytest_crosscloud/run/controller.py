@@ -271,7 +271,11 @@ class Controller:
         if self._output:
             self._output.release()
         # Nothing is green that did not run, whatever the tests made of it.
-        red = _is_red(run.store.results(run.id), self._session.matrix)
+        results = run.store.results(run.id)
+        red = _is_red(results)
+        if _has_nothing(results, self._session.matrix):
+            red = True
+            self._notes.append("not green: no build of this run could be had, so nothing was tested")
         if run.settings.resumes:
             taken = [test for test in run.store.tests(run.id) if test.resumed_from]
             red = red or any(test.outcome == TestOutcome.FAILED for test in taken)
@@ -326,16 +330,22 @@ class Controller:
                 reporter.write_line(line, bold=True)
 
 
-def _is_red(results: Mapping[str, StageResult], matrix: Matrix) -> bool:
-    """Whether these stages keep a run from exit code 0.
+def _is_red(results: Mapping[str, StageResult]) -> bool:
+    """Whether a stage keeps a run from exit code 0. What is out of reach is a skip to CI."""
+    lost = _lost(results)
+    return any(
+        result.status != Status.SUCCESS and not {result.key, result.upstream} & lost for result in results.values()
+    )
 
-    A project whose registry is out of reach is a skip to CI, as long as another one was built.
-    """
-    lost = {key for key, result in results.items() if result.is_out_of_reach}
-    if any(result.status != Status.SUCCESS and not {result.key, result.upstream} & lost for result in results.values()):
-        return True
+
+def _has_nothing(results: Mapping[str, StageResult], matrix: Matrix) -> bool:
+    """Whether all that a run was to test is out of reach."""
     builds = (results.get(stage_key(StageName.BUILD, cell.build.id)) for cell in matrix.cells)
-    return bool(lost) and not any(build and build.status == Status.SUCCESS for build in builds)
+    return bool(_lost(results)) and not any(build and build.status == Status.SUCCESS for build in builds)
+
+
+def _lost(results: Mapping[str, StageResult]) -> set[str]:
+    return {key for key, result in results.items() if result.is_out_of_reach}
 
 
 def _preflight(session: Session) -> None:

@@ -44,7 +44,7 @@ def resolve(config: Config, matrix: Matrix, known: Mapping[str, Ref], kubernetes
         if isinstance(answer, Ref):
             refs[build.id] = answer
             continue
-        refs[build.id] = Ref(build.ref, build.ref)
+        refs[build.id] = Ref(build.ref, _configured(config, build))
         errors[build.id] = answer
         if answer.error_class == ErrorClass.CONFIGURATION and build.ref not in _MOVING:
             wrong.append(str(answer))
@@ -66,6 +66,11 @@ def resolve_kubernetes(config: Config, matrix: Matrix, known: Mapping[str, Ref])
         }
     except StageError as error:
         raise ConfigurationError(error.message, remedy=error.remedy) from None
+
+
+def _configured(config: Config, build: BuildTarget) -> str:
+    """What a ref is called as long as nobody has said what it is."""
+    return (build.ref == "stable" and config.projects[build.project].stable_ref) or build.ref
 
 
 def _ask(config: Config, build: BuildTarget) -> Ref | StageError:

@@ -164,7 +164,7 @@ class Pinned:
         # A run's own registry ended with the run, and left its images to the next one's.
         repository = Repository.at(request.registry, then.name) if is_inside(then.host) else then
         request.stage.progress(f"looking for {repository}@{pin.digest}")
-        if not repository.has(pin.digest, request.stage):
+        if not repository.has(pin.digest, request.stage, arch=request.arch):
             version = self.green.artifacts.ref.version
             raise StageError(
                 f"the image {pin.reference} of run {self.green.run} is gone: {repository.host} does not have all of it",

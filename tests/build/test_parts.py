@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytest_crosscloud.build.parts import Part, Parts
-from pytest_crosscloud.model import Artifacts, BuildRequest, Pin, Project, Ref
+from pytest_crosscloud.commands.plan import _fingerprints
+from pytest_crosscloud.model import E2E, Artifacts, BuildRequest, Pin, Project, Ref
 from pytest_crosscloud.stage import StageContext
 
 
@@ -60,6 +61,17 @@ def test_a_part_that_changed_makes_it_another_build(tmp_path: Path) -> None:
     newer = replace(stable, parts={"agent": Ref("stable", "v0.6")})
     assert PARTS.fingerprint(PROJECT, stable, "amd64") != PARTS.fingerprint(PROJECT, newer, "amd64")
     assert not build(stable, tmp_path).cached, "the agent was built"
+
+
+def test_each_part_is_kept_by_itself() -> None:
+    ref = PARTS.resolve(PROJECT, "stable")
+    project = replace(PROJECT, e2e=E2E(build=Known()))
+    assert list(_fingerprints(project, ref, "amd64")) == [
+        "main v1 amd64",
+        "sidecar v1 amd64",
+        "agent v0.5 amd64",
+        "several v1 amd64",
+    ]
 
 
 def test_versions_of_parts_are_recorded_with_the_run() -> None:

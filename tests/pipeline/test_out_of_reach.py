@@ -56,6 +56,7 @@ def test_a_run_of_which_nothing_is_in_reach_is_not_green(rootdir: Rootdir, what:
     result = rootdir.run("--clouds=here", "--projects=other", "--refs=stable")
     assert result.ret == 1
     assert document(rootdir)["run"]["status"] == "n/a"
+    result.stdout.fnmatch_lines(["*not green: no build of this run could be had*"])
 
 
 def test_another_projects_failure_is_red_all_the_same(rootdir: Rootdir) -> None:
