@@ -145,7 +145,7 @@ def go_module(
     """Resolve a ref of a Go module to a version that the module proxy serves.
 
     ``head`` is the branch's commit where git can be reached, else the newest tag that the proxy serves with all that
-    it requires.
+    it requires; so is a ``stable`` that every run finds out for itself, among releases.
 
     :param lacks: tells what a version requires that the proxy does not serve; empty: nothing. A TimeoutError of it ends
         the search.
@@ -157,7 +157,9 @@ def go_module(
     versions = _versions(module)
     asked, note = ref, ""
     if ref == STABLE:
-        asked = project.stable_ref or newest(versions, project.release_tags)
+        asked = project.stable_ref
+        if not asked:
+            asked, note = _newest_release(versions, project, lacks)
     elif ref == HEAD:
         asked, note = _head(url, project, versions, lacks)
     if not asked:
@@ -178,7 +180,10 @@ def _head(url: str, project: Project, versions: list[str], lacks: Callable[[str]
     try:
         found = remote(url)
     except Unreachable:
-        return _newest_served(versions, lacks or (lambda version: ""))
+        # The proxy lists versions in semantic order, pre-releases included: the last one is the newest.
+        note = "git unreachable: newest tag that the module proxy serves"
+        version, remark = _newest_served(versions[::-1], lacks)
+        return version, f"{note}{remark}"
     if not project.head_ref:
         return found.default, ""
     if sha := found.branches.get(project.head_ref) or found.tags.get(project.head_ref):
@@ -186,22 +191,31 @@ def _head(url: str, project: Project, versions: list[str], lacks: Callable[[str]
     raise no_such_ref(project, project.head_ref, found.branches, f"{url} has no branch of that name")
 
 
-def _newest_served(versions: list[str], lacks: Callable[[str], str]) -> tuple[str, str]:
-    """The newest version that lacks nothing, with a note; the newest of all if each of the newest lacks something."""
-    note = "git unreachable: newest tag that the module proxy serves"
-    # The proxy lists versions in semantic order, pre-releases included: the last one is the newest.
-    newest, *older = versions[: -_CANDIDATES - 1 : -1] or [""]
+def _newest_release(versions: list[str], project: Project, lacks: Callable[[str], str] | None) -> tuple[str, str]:
+    scheme = project.release_tags
+    releases = [version for version in versions if is_release(version, scheme)]
+    releases.sort(key=lambda version: _precedence(version, scheme), reverse=True)
+    version, remark = _newest_served(releases, lacks)
+    return version, f"newest release that the module proxy serves{remark}" if remark else ""
+
+
+def _newest_served(versions: list[str], lacks: Callable[[str], str] | None) -> tuple[str, str]:
+    """The newest version that lacks nothing, and what is to be said of it; the newest of all if each lacks something.
+
+    :param versions: the newest first.
+    """
+    newest, *older = versions[:_CANDIDATES] or [""]
     missing = ""
     try:
-        missing = lacks(newest) if older else ""
-        for version in older if missing else ():
+        missing = lacks(newest) if older and lacks else ""
+        for version in older if missing and lacks else ():
             if not lacks(version):
-                return version, f"{note} with all that it requires: {newest} lacks {missing}"
+                return version, f" with all that it requires: {newest} lacks {missing}"
     except TimeoutError:
         if missing:
-            return newest, f"{note}; it lacks {missing}, and there was no time to look at older ones"
-        return newest, f"{note}; there was no time to see whether all that it requires is served too"
-    return newest, note
+            return newest, f"; it lacks {missing}, and there was no time to look at older ones"
+        return newest, "; there was no time to see whether all that it requires is served too"
+    return newest, ""
 
 
 def _versions(module: str) -> list[str]:

@@ -73,6 +73,12 @@ def test_head_is_the_newest_tag_of_which_everything_is_served(served: ModuleProx
         "with all that it requires: v1.12.0 lacks example.test/refused@v1.0.0 (no such file or directory)"
     )
     assert unfinished.build.resolve(unfinished, "v1.12.0").version == "v1.12.0", "what was typed is taken as it is"
+    moving = replace(unfinished, stable_ref="")
+    found = moving.build.resolve(moving, "stable")
+    assert (found.version, found.note.startswith("newest release that the module proxy serves with all")) == (
+        "v1.11.0",
+        True,
+    )
 
 
 def test_a_release_may_have_another_name_than_its_tag(served: ModuleProxy, tmp_path: Path) -> None:

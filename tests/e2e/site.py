@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -106,11 +107,13 @@ def _hook() -> HookRelay:
 
 
 @contextmanager
-def open_site(run: str, directory: Path, kubernetes: str = "") -> Iterator[Site]:
+def open_site(name: str, directory: Path, kubernetes: str = "") -> Iterator[Site]:
     """A site with one node, gone afterwards.
 
+    :param name: of the run; the process is added, so that two checkouts can be tested at a time.
     :param kubernetes: a version; empty: the pinned one.
     """
+    run = f"{name}{os.getpid()}"
     stage = StageContext("provision local", run, directory / "provision", time.monotonic() + _LONG)
     spec: dict[str, object] = {}
     cloud = LocalCloud(name="local")

@@ -29,7 +29,6 @@ from tests.e2e.site import Site, open_site
 
 pytestmark = pytest.mark.root
 
-RUN = "e2edeploy"
 PLAYER = GoProgram(directory=Path(__file__).parent / "player", image="tests/player")
 BUNDLED = coredns.crosscloud_projects()[0]
 
@@ -63,7 +62,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with open_site(RUN, tmp_path_factory.mktemp("deploy")) as site:
+    with open_site("e2edeploy", tmp_path_factory.mktemp("deploy")) as site:
         player, _ = PLAYER.publish(site.stage("build player", 600), site.registry, "amd64", "PLAYER")
         yield Place(site, site.build(BUNDLED), player)
 
@@ -96,13 +95,13 @@ def test_coredns_is_installed_with_its_pin_and_passes_its_checks(place: Place, r
     )["items"]
     assert pod["spec"]["containers"][0]["image"] == place.coredns.pins[0].reference
     namespace = Api(place.cluster.kubeconfig).get("/api/v1/namespaces/green")
-    assert namespace["metadata"]["labels"]["crosscloud-run"] == RUN
+    assert namespace["metadata"]["labels"]["crosscloud-run"] == place.site.run
 
 
-def test_the_container_knows_its_release_and_has_no_token(play: Callable[..., E2EResult]) -> None:
+def test_the_container_knows_its_release_and_has_no_token(place: Place, play: Callable[..., E2EResult]) -> None:
     result = play("environment")
 
-    assert Path(result.log).read_text() == f"NAMESPACE green\nRELEASE dns\nRESULTS /results\nRUN {RUN}\n"
+    assert Path(result.log).read_text() == f"NAMESPACE green\nRELEASE dns\nRESULTS /results\nRUN {place.site.run}\n"
 
 
 def test_failed_checks_are_counted_and_named(play: Callable[..., E2EResult]) -> None:

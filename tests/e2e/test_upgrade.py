@@ -20,7 +20,6 @@ from tests.e2e.site import Site, open_site
 
 pytestmark = pytest.mark.root
 
-RUN = "e2eupgrade"
 BUNDLED = coredns.crosscloud_projects()[0]
 #: How long it takes until a cluster has heard of a change depends on what else its computer does.
 PATIENT = dataclasses.replace(BUNDLED, upgrade_gap=30)
@@ -57,7 +56,7 @@ class Way:
 
 @pytest.fixture(scope="module")
 def way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
-    with open_site(RUN, tmp_path_factory.mktemp("upgrade")) as site:
+    with open_site("e2eupgrade", tmp_path_factory.mktemp("upgrade")) as site:
         yield Way(site, site.build(BUNDLED), site.build(BUNDLED, "head"))
 
 

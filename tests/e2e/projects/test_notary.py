@@ -16,7 +16,7 @@ from pytest_crosscloud.model import Artifacts, E2EResult, ErrorClass
 from pytest_crosscloud.run.upgrade import AFTER, BACK, BEFORE, VARIABLE
 from tests.e2e.site import Site, open_site
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 PROJECT = notary.crosscloud_projects()[0]
 
