@@ -206,9 +206,11 @@ def _newest_served(versions: list[str], lacks: Callable[[str], str] | None) -> t
     """
     newest, *older = versions[:_CANDIDATES] or [""]
     missing = ""
+    if lacks is None:
+        return newest, ""
     try:
-        missing = lacks(newest) if older and lacks else ""
-        for version in older if missing and lacks else ():
+        missing = lacks(newest) if older else ""
+        for version in older if missing else ():
             if not lacks(version):
                 return version, f" with all that it requires: {newest} lacks {missing}"
     except TimeoutError:
