@@ -22,14 +22,6 @@ type fake struct {
 	spans []span
 }
 
-// unless is the right answer, or the one of a fault.
-func unless[T any](fault bool, right, wrong T) T {
-	if fault {
-		return wrong
-	}
-	return right
-}
-
 func (f *fake) has(fault string) bool {
 	return f.fault == fault
 }
@@ -228,27 +220,20 @@ func start(t *testing.T, fault string) target {
 	}
 }
 
-// failed are the checks that found something.
-func failed(target target) map[string]string {
-	found := map[string]string{}
-	for _, result := range run("jaeger", target.answers(0), target.checks()...).cases {
-		if result.Failure != nil {
-			found[result.Name] = result.Failure.Message
-		}
-	}
-	return found
+func examine(target target) *report {
+	return run("jaeger", target.answers(0), target.checks()...)
 }
 
 func TestWhatWorksPasses(t *testing.T) {
 	target := start(t, "")
-	if report := run("jaeger", target.answers(0), target.checks()...); report.failed() != 0 || len(report.cases) != 15 {
+	if report := examine(target); report.failed() != 0 || len(report.cases) != 15 {
 		t.Errorf("%d of %d checks failed", report.failed(), len(report.cases))
 	}
 }
 
 func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
 	settling = 0
-	for fault, check := range map[string]string{
+	everyFaultIsFound(t, map[string]string{
 		"another version":      "the version that was built",
 		"OTLP is off":          "spans over OTLP/HTTP",
 		"loses spans":          "spans over OTLP/HTTP",
@@ -273,20 +258,15 @@ func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
 		"takes any id":         "a trace that is not there",
 		"takes anything":       "a request that is none",
 		"one rate for all":     "sampling strategies",
-	} {
-		t.Run(fault, func(t *testing.T) {
-			t.Parallel()
-			if found := failed(start(t, fault)); found[check] == "" {
-				t.Errorf("%s passed; what failed: %v", check, found)
-			}
-		})
-	}
+	}, func(t *testing.T, fault string) *report {
+		return examine(start(t, fault))
+	})
 }
 
 func TestAServerThatIsNotThereFailsOneCheck(t *testing.T) {
 	target := start(t, "")
 	target.admin = "http://127.0.0.1:1"
-	if found := failed(target); len(found) != 1 || found["ready"] == "" {
+	if found := examine(target).found(); len(found) != 1 || found["ready"] == "" {
 		t.Errorf("%v", found)
 	}
 }
@@ -307,13 +287,7 @@ func TestTheEnvironmentSaysWhatIsTested(t *testing.T) {
 	if err != nil || found.query != "http://10.96.3.4:16686" || found.rates["*"] != 0.5 {
 		t.Errorf("%+v %v", found, err)
 	}
-	for name := range variables {
-		if _, err := fromEnvironment(func(asked string) string {
-			return unless(asked == name, variables[asked], "")
-		}); err == nil {
-			t.Errorf("without %s there is no error", name)
-		}
-	}
+	everyVariableIsNeeded(t, variables, fromEnvironment)
 }
 
 func TestSpansOfATestAreOfTheirTime(t *testing.T) {

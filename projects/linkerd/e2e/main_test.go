@@ -57,11 +57,15 @@ func listen(t *testing.T, address string) net.Listener {
 	return listener
 }
 
+func examine(target *target) *report {
+	return run("linkerd", target.answers(time.Second), target.checks()...)
+}
+
 func TestOneThatAnswersPasses(t *testing.T) {
 	for _, pod := range []string{"127.0.0.2", "::1"} {
 		t.Run(pod, func(t *testing.T) {
 			target := start(t, "", pod)
-			report := run("linkerd", target.answers(time.Second), target.checks()...)
+			report := examine(target)
 			if report.failed() != 0 || len(report.cases) != 10 {
 				t.Errorf("%d of %d checks failed", report.failed(), len(report.cases))
 			}
@@ -70,7 +74,7 @@ func TestOneThatAnswersPasses(t *testing.T) {
 }
 
 func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
-	for fault, check := range map[string]string{
+	everyFaultIsFound(t, map[string]string{
 		"no endpoints":        "answers at all",
 		"names itself":        "its own Service has an endpoint, which is it",
 		"names a stranger":    "its own Service has an endpoint, which is it",
@@ -82,19 +86,9 @@ func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
 		"knows no addresses":  "the profile of a Service by its address",
 		"counts nothing":      "metrics count the streams",
 		"no pong":             "it says that it lives",
-	} {
-		t.Run(fault, func(t *testing.T) {
-			t.Parallel()
-			failed := map[string]bool{}
-			target := start(t, fault, "127.0.0.2")
-			for _, result := range run("linkerd", target.answers(time.Second), target.checks()...).cases {
-				failed[result.Name] = result.Failure != nil
-			}
-			if !failed[check] {
-				t.Errorf("%s passed", check)
-			}
-		})
-	}
+	}, func(t *testing.T, fault string) *report {
+		return examine(start(t, fault, "127.0.0.2"))
+	})
 }
 
 func TestOneThatIsNotThereFailsOneCheck(t *testing.T) {

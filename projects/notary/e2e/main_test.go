@@ -275,9 +275,13 @@ func listen(t *testing.T, everybody bool) string {
 	return listener.Addr().String()
 }
 
+func examine(target target) *report {
+	return run("notary", target.healthy(), target.checks()...)
+}
+
 func TestAServerThatDoesItPasses(t *testing.T) {
 	target := start(t, "")
-	report := run("notary", target.healthy(), target.checks()...)
+	report := examine(target)
 	if report.failed() != 0 || len(report.cases) != 17 {
 		t.Errorf("%d of %d checks failed", report.failed(), len(report.cases))
 	}
@@ -287,13 +291,13 @@ func TestASignerThatIsNotReachedYetIsWaitedFor(t *testing.T) {
 	notary := newNotary("")
 	notary.refuses = 1
 	target := serve(t, notary)
-	if report := run("notary", target.healthy(), target.checks()...); report.failed() != 0 {
+	if report := examine(target); report.failed() != 0 {
 		t.Errorf("%d checks failed", report.failed())
 	}
 }
 
 func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
-	for fault, check := range map[string]string{
+	everyFaultIsFound(t, map[string]string{
 		"no reason":              "a repository that is not there",
 		"forgets keys":           "keys from the signer",
 		"one key":                "keys from the signer",
@@ -316,18 +320,9 @@ func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
 		"rotates nothing":        "rotated snapshot key",
 		"counts twice":           "changefeed",
 		"deletes nothing":        "deleted repository",
-	} {
-		t.Run(fault, func(t *testing.T) {
-			t.Parallel()
-			target, failed := start(t, fault), map[string]bool{}
-			for _, result := range run("notary", target.healthy(), target.checks()...).cases {
-				failed[result.Name] = result.Failure != nil
-			}
-			if !failed[check] {
-				t.Errorf("%s passed", check)
-			}
-		})
-	}
+	}, func(t *testing.T, fault string) *report {
+		return examine(start(t, fault))
+	})
 }
 
 // copied is what a backup has of it.
@@ -354,7 +349,7 @@ func journey(t *testing.T, before *notary, between func(before, after *notary) *
 		target := serve(t, now)
 		target.upgrade = upgrade{stop, "a-namespace"}
 		failed = nil
-		for _, result := range run("notary", target.healthy(), target.checks()...).cases {
+		for _, result := range examine(target).cases {
 			if result.Failure != nil {
 				failed = append(failed, result.Name)
 			}
@@ -454,14 +449,5 @@ func TestTheEnvironmentSaysWhereTheServiceIs(t *testing.T) {
 	if err != nil || found.server != "http://10.96.3.4:80" || found.signer != "10.96.3.4:7899" {
 		t.Errorf("%+v %v", found, err)
 	}
-	for name := range environment {
-		if _, err := fromEnvironment(func(asked string) string {
-			if asked == name {
-				return ""
-			}
-			return environment[asked]
-		}); err == nil {
-			t.Errorf("without %s there is no error", name)
-		}
-	}
+	everyVariableIsNeeded(t, environment, fromEnvironment)
 }

@@ -30,14 +30,6 @@ func (f *fake) has(fault string) bool {
 	return f.fault == fault
 }
 
-// unless is the right answer, or the one of a fault.
-func unless[T any](fault bool, right, wrong T) T {
-	if fault {
-		return wrong
-	}
-	return right
-}
-
 func (f *fake) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
@@ -248,27 +240,20 @@ func start(t *testing.T, fault string) target {
 	}
 }
 
-// failed are the checks that found something.
-func failed(target target) map[string]string {
-	found := map[string]string{}
-	for _, result := range run("prometheus", target.answers(0), target.checks()...).cases {
-		if result.Failure != nil {
-			found[result.Name] = result.Failure.Message
-		}
-	}
-	return found
+func examine(target target) *report {
+	return run("prometheus", target.answers(0), target.checks()...)
 }
 
 func TestWhatWorksPasses(t *testing.T) {
 	target := start(t, "")
-	if report := run("prometheus", target.answers(0), target.checks()...); report.failed() != 0 || len(report.cases) != 20 {
+	if report := examine(target); report.failed() != 0 || len(report.cases) != 20 {
 		t.Errorf("%d of %d checks failed", report.failed(), len(report.cases))
 	}
 }
 
 func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
 	settling = 0
-	for fault, check := range map[string]string{
+	everyFaultIsFound(t, map[string]string{
 		"API tells another version":                "the APIs tell the versions that were built",
 		"Alertmanager's API tells another version": "the APIs tell the versions that were built",
 		"not discovered: node-exporter":            "node-exporter is found and scraped",
@@ -305,14 +290,9 @@ func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
 		"nothing in it":                            "the alert is delivered",
 		"silences nothing":                         "a silence suppresses the alert",
 		"silences for ever":                        "a silence suppresses the alert",
-	} {
-		t.Run(fault, func(t *testing.T) {
-			t.Parallel()
-			if found := failed(start(t, fault)); found[check] == "" {
-				t.Errorf("%s passed; what failed: %v", check, found)
-			}
-		})
-	}
+	}, func(t *testing.T, fault string) *report {
+		return examine(start(t, fault))
+	})
 }
 
 func TestPrometheusSaysItsReleaseAndNotItsModulesVersion(t *testing.T) {
@@ -328,7 +308,7 @@ func TestPrometheusSaysItsReleaseAndNotItsModulesVersion(t *testing.T) {
 func TestAServerThatIsNotThereFailsOneCheck(t *testing.T) {
 	target := start(t, "")
 	target.prometheus = "http://127.0.0.1:1"
-	if found := failed(target); len(found) != 1 || found["ready"] == "" {
+	if found := examine(target).found(); len(found) != 1 || found["ready"] == "" {
 		t.Errorf("%v", found)
 	}
 }
@@ -350,11 +330,5 @@ func TestTheEnvironmentSaysWhatIsTested(t *testing.T) {
 		found.versions["node-exporter"] != "1.12.1" || found.versions["prometheus"] != "3.15.0" {
 		t.Errorf("%+v %v", found, err)
 	}
-	for name := range variables {
-		if _, err := fromEnvironment(func(asked string) string {
-			return unless(asked == name, variables[asked], "")
-		}); err == nil {
-			t.Errorf("without %s there is no error", name)
-		}
-	}
+	everyVariableIsNeeded(t, variables, fromEnvironment)
 }

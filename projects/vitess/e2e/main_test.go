@@ -23,16 +23,20 @@ func start(t *testing.T, fault string) *target {
 	}
 }
 
+func examine(target *target) *report {
+	return run("vitess", target.answers(time.Second), target.checks()...)
+}
+
 func TestOneThatAnswersPasses(t *testing.T) {
 	target := start(t, "")
-	report := run("vitess", target.answers(time.Second), target.checks()...)
+	report := examine(target)
 	if report.failed() != 0 || len(report.cases) != 10 {
 		t.Errorf("%d of %d checks failed", report.failed(), len(report.cases))
 	}
 }
 
 func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
-	for fault, check := range map[string]string{
+	everyFaultIsFound(t, map[string]string{
 		"one shard":                 "the shards that were asked for",
 		"spreads nothing":           "rows are spread over the shards",
 		"loses rows":                "rows are spread over the shards",
@@ -43,26 +47,16 @@ func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
 		"takes keys twice":          "a key is unique over the shards",
 		"knows every table":         "a table that is not there is MySQL's error",
 		"counts nothing":            "vtgate counts the queries",
-	} {
-		t.Run(fault, func(t *testing.T) {
-			t.Parallel()
-			failed := map[string]bool{}
-			target := start(t, fault)
-			for _, result := range run("vitess", target.answers(time.Second), target.checks()...).cases {
-				failed[result.Name] = result.Failure != nil
-			}
-			if !failed[check] {
-				t.Errorf("%s passed", check)
-			}
-		})
-	}
+	}, func(t *testing.T, fault string) *report {
+		return examine(start(t, fault))
+	})
 }
 
 func TestATableThatCannotBeMadeIsFound(t *testing.T) {
 	target := start(t, "")
 	target.keyspace = "lookup" // it has one shard
 	failed := map[string]bool{}
-	for _, result := range run("vitess", target.answers(time.Second), target.checks()...).cases {
+	for _, result := range examine(target).cases {
 		failed[result.Name] = result.Failure != nil
 	}
 	if !failed["the shards that were asked for"] {

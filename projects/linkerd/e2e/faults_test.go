@@ -1,0 +1,1 @@
+../../checks/faults_test.go
