@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import struct
 import time
 import zlib
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ from ..errors import CrosscloudError
 from ..model import Json
 
 DIRECTORY = Path("/run/crosscloud")
+
+#: struct flock: type, whence, start, length, and a process, which is none.
+_FLOCK = "hhqqi4x"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
@@ -81,10 +85,12 @@ def check_name(kind: str, name: str) -> None:
 
 @contextmanager
 def lock(what: str, timeout: float = 60.0) -> Iterator[None]:
-    """One holder at a time on this host, e.g. of ``machine NAME``.
+    """One holder at a time on this host, a thread like a process, e.g. of ``machine NAME``.
 
-    A byte of one file per name: nothing to remove afterwards; and such a lock is not inherited by children, so
-    it ends with its holder even after ``kill -9`` (fcntl(2), advisory record locking).
+    A byte of one file per name: nothing to remove afterwards. The lock belongs to the open file, not to the process
+    (fcntl(2), open file description locks): of a process's own, one thread is none the wiser of another's, and whoever
+    closes the file first frees them all. No program that is executed inherits it, so it ends with its holder, also
+    after ``kill -9``.
 
     :raises CrosscloudError: it was not free within ``timeout`` seconds.
     """
@@ -103,7 +109,7 @@ def lock(what: str, timeout: float = 60.0) -> Iterator[None]:
 
 def _try_lock(descriptor: int, byte: int) -> bool:
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EAGAIN):
             raise

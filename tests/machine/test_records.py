@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import string
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,11 @@ def test_a_lock_ends_with_its_killed_holder(directory: Path) -> None:
     holder.close()
     os.close(out)
     os.close(ready)
+
+
+def test_a_lock_is_held_against_the_threads_of_its_own_process(directory: Path) -> None:
+    with ThreadPoolExecutor() as pool, records.lock("machine a"):
+        with records.lock("networks", timeout=0):  # and the end of one is not the end of the others
+            pass
+        with pytest.raises(CrosscloudError, match="machine a is in use"):
+            pool.submit(lambda: records.lock("machine a", timeout=0).__enter__()).result()
