@@ -76,6 +76,23 @@ class Process:
         return self.host == this_host() and Process.of(self.pid) != self
 
 
+@dataclass(frozen=True)
+class Program:
+    """One program in execution: where the kernel put its arguments and its environment.
+
+    The addresses are drawn anew by each execve(2), and kept by a fork.
+    """
+
+    arguments: int
+    environment: int
+
+    @classmethod
+    def of(cls, process: Process) -> Program | None:
+        """The program that the process runs now; None if it is gone, or not ours to look at."""
+        stat = _stat(process.pid)
+        return stat.program if stat and stat.start == process.start and stat.has_environment else None
+
+
 @cache
 def this_host() -> str:
     """What pids and start times mean something on: this boot, this pid namespace."""
@@ -93,6 +110,18 @@ def of_run(run: str) -> list[Process]:
             and not any(variable.startswith(others) for variable in variables)
         )
     )
+
+
+def forks_of(program: Program) -> list[Process]:
+    """Processes that run this very program: whatever executed it, and its forks that have not executed another yet.
+
+    A fork shows the environment that its program was executed with, which is before pytest had a run: a command that
+    a killed controller was just starting is found by nothing else.
+    """
+    found = (
+        Process.of(pid) for pid in _pids() if pid != os.getpid() and (stat := _stat(pid)) and stat.program == program
+    )
+    return [process for process in found if process]
 
 
 def of_stage(run: str, stage: str) -> list[Process]:
@@ -239,6 +268,7 @@ class _Stat:
     parent: int
     group: int
     start: int
+    program: Program
     has_environment: bool  #: False: the kernel's own, or one that is executing another program just now
 
 
@@ -250,8 +280,16 @@ def _stat(pid: int) -> _Stat | None:
     # The name stands in parentheses and may itself contain anything, also parentheses and spaces.
     head, _, tail = text.rpartition(")")
     fields = tail.split()
-    # proc(5): state is field 3, and the last one here env_end, field 51.
-    return _Stat(head.partition("(")[2], fields[0], int(fields[1]), int(fields[2]), int(fields[19]), fields[48] != "0")
+    # proc(5): state is field 3, start field 22, arg_start 48, env_start 50, env_end 51.
+    return _Stat(
+        name=head.partition("(")[2],
+        state=fields[0],
+        parent=int(fields[1]),
+        group=int(fields[2]),
+        start=int(fields[19]),
+        program=Program(int(fields[45]), int(fields[47])),
+        has_environment=fields[48] != "0",
+    )
 
 
 def _name(pid: int) -> str:

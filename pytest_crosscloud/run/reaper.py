@@ -20,7 +20,7 @@ from ..model import Status
 from . import context, processes
 from .destroy import Destruction, Owner, left
 from .leases import Heartbeat, Lease
-from .processes import REAPER_VARIABLE, Process
+from .processes import REAPER_VARIABLE, Process, Program
 from .store import Store, StoreFull
 
 #: Seconds that a reaper's lease lives without a heartbeat.
@@ -143,6 +143,7 @@ def destroy_run(
     *,
     kept: bool = False,
     spare: Process | None = None,
+    killed: Program | None = None,
     begun: Destruction | None = None,
     on_settled: Callable[[], None] = lambda: None,
 ) -> None:
@@ -150,12 +151,18 @@ def destroy_run(
 
     :param kept: also what is to be kept for longer.
     :param spare: a process to leave alone: the controller that waits for this.
+    :param killed: the program of a controller that is gone: what it was just starting does not carry the run yet.
     :param begun: what is being destroyed already.
     :param on_settled: called when its processes have ended: its results do not change any more.
     """
     record = store.run(run)
     assert record, f"run {run} is not in the store"
-    for process in processes.end_all(lambda: [found for found in processes.of_run(run) if found != spare]):
+
+    def find() -> list[Process]:
+        found = {*processes.of_run(run), *(processes.forks_of(killed) if killed else ())}
+        return [process for process in found if process != spare]
+
+    for process in processes.end_all(find):
         say(f"process {process.pid} does not end")
     for result in store.results(run).values():
         if result.status == Status.RUNNING:  # nobody is left to end it

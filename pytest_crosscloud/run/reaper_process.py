@@ -24,7 +24,7 @@ from . import pool, reaper, takeover
 from .cluster_lease import Keeper
 from .destroy import WAITING, Destruction, Owner, left
 from .leases import Lease
-from .processes import Process
+from .processes import Process, Program
 from .standing import Standing, is_killed, standing
 from .store import Store, open_store
 
@@ -45,6 +45,7 @@ def main(address: str, run: str, controller: str) -> None:
     record = store.run(run)
     gone = Process.parse(controller)
     assert record and gone
+    program = Program.of(gone)
     teller = _Teller(connection)
     owner = Owner(record, store)
     reuse = record.record["settings"].get("reuse")
@@ -60,7 +61,15 @@ def main(address: str, run: str, controller: str) -> None:
         if not spare and (seconds := record.record["settings"].get("keep_failed")):
             takeover.keep(store, run, seconds)  # their cells were cut off
         with _reports(store, run) as write:
-            reaper.destroy_run(store, run, teller.say, spare=spare, begun=destruction, on_settled=write)
+            reaper.destroy_run(
+                store,
+                run,
+                teller.say,
+                spare=spare,
+                killed=None if spare else program,
+                begun=destruction,
+                on_settled=write,
+            )
     connection.close()
     os.close(0)
     _wait_for_kept(store, run)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks import junit_schema
+from pytest_crosscloud.run import reaper
+from pytest_crosscloud.run.processes import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -468,6 +470,13 @@ def _wait_for(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
+def _wait_for_end_of(run: str) -> None:
+    limit = time.monotonic() + 60
+    while carrying := _carrying(run):
+        assert time.monotonic() < limit, f"still there of {run}: {carrying}\n{reaper.log(run).read_text()}"
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_what_runs_is_ended_and_destroyed_however_pytest_ends(
@@ -485,12 +494,35 @@ def test_what_runs_is_ended_and_destroyed_however_pytest_ends(
     assert ("interrupted: ending what runs" in text) == (number != signal.SIGKILL)
     _wait_for(lambda: "destroy here" in rootdir.ledger(), "destroy")
     run = rootdir.last_run
-    _wait_for(lambda: not _carrying(run), "end of the run's processes")
+    _wait_for_end_of(run)
     # Of a killed pytest, the reaper writes them.
     _wait_for(lambda: (rootdir.path / "junit.xml").exists(), "JUnit file")
     assert len(list(junit_schema.check(rootdir.path / "junit.xml").iter("testcase"))) > 0
     assert statuses(rootdir)["demo-stable-here"] == GREEN | {"e2e": "cancelled"}
     assert json.loads((rootdir.out / "results.json").read_text())["run"]["status"] == "cancelled"
+
+
+def test_what_a_killed_pytest_has_forked_goes_with_it(rootdir: Rootdir) -> None:
+    """Also a command that it is about to start is only a fork yet, without a mark of the run."""
+    rootdir.make("e2e demo-stable-here", "hang")
+    rootdir.pytester.makeconftest(
+        """
+        import os, pathlib, signal
+
+        def pytest_sessionstart(session):
+            if not (pid := os.fork()):
+                signal.pause()
+            pathlib.Path("forked").write_text(str(pid))
+        """
+    )
+    command = [sys.executable, "-m", "pytest", "--registry=registry.test", "-n0", "--clouds=here", "--projects=demo"]
+    with subprocess.Popen([*command, "--refs=stable"], stdout=subprocess.DEVNULL) as process:
+        _wait_for(lambda: rootdir.ledger("hang"), "e2e stage")
+        forked = Process.of(int((rootdir.path / "forked").read_text()))
+        assert forked
+        process.kill()
+    _wait_for(lambda: forked.is_dead, "end of the fork")
+    _wait_for_end_of(rootdir.last_run)
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
@@ -499,6 +531,7 @@ def test_a_signal_while_the_run_starts_ends_it_with_its_reports(rootdir: Rootdir
         """
         import os, signal
         from pytest_crosscloud.run import reaper
+from pytest_crosscloud.run.processes import Process
 
         def start(store, run, _start=reaper.start):
             started = _start(store, run)
@@ -514,7 +547,7 @@ def test_a_signal_while_the_run_starts_ends_it_with_its_reports(rootdir: Rootdir
     assert json.loads((rootdir.out / "results.json").read_text())["run"]["finished"]
     assert not rootdir.ledger("start")
     run = rootdir.last_run
-    _wait_for(lambda: not _carrying(run), "end of the run's processes")
+    _wait_for_end_of(run)
 
 
 def test_a_signal_to_the_controller_alone_is_passed_on_to_its_workers(rootdir: Rootdir) -> None:
@@ -549,7 +582,9 @@ def _carrying(run: str) -> list[str]:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             if f"CROSSCLOUD_RUN={run}".encode() in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(entry.name)
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found.append(f"{entry.name} {state} {(entry / 'wchan').read_text()}: {command}")
         except OSError:
             continue
     return found
@@ -570,7 +605,7 @@ def test_an_impatient_user_leaves_nothing_either(rootdir: Rootdir, workers: str)
     made = {line.removeprefix("end provision ") for line in rootdir.ledger("end provision")}
     _wait_for(lambda: {f"destroy {name}" for name in made} <= set(rootdir.ledger("destroy")), "destroy")
     run = rootdir.last_run
-    _wait_for(lambda: not _carrying(run), "end of the run's processes")
+    _wait_for_end_of(run)
 
 
 @pytest.mark.parametrize("option", ["-x", "--maxfail=1"])
