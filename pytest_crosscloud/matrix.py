@@ -40,16 +40,7 @@ class Matrix:
 
     @cached_property
     def upgrades(self) -> tuple[Upgrade, ...]:
-        """From the first ref of each project to its last one, on each cluster. None where there is but one ref."""
-        pairs: dict[tuple[str, ClusterTarget], list[BuildTarget]] = {}
-        for cell in self.cells:
-            pairs.setdefault((cell.build.project, cell.cluster), []).append(cell.build)
-        found = {key: builds for key, builds in pairs.items() if len(builds) > 1}
-        ids = _ids([(project, cluster.id) for project, cluster in found])
-        return tuple(
-            Upgrade(builds[0], builds[-1], cluster, id_)
-            for ((_, cluster), builds), id_ in zip(found.items(), ids, strict=True)
-        )
+        return upgrades_of(self.cells)
 
     def narrow(
         self, *, over: str, projects: str | Iterable[str] | None = None, clouds: str | Iterable[str] | None = None
@@ -76,12 +67,26 @@ class Matrix:
         if over == "cells":
             return cells
         if over == "upgrades":
-            return list(Matrix(tuple(cells), (), ()).upgrades)
+            pairs = {(cell.build.project, cell.cluster) for cell in cells}
+            return [upgrade for upgrade in self.upgrades if (upgrade.before.project, upgrade.cluster) in pairs]
         if over == "builds":
             builds = {cell.build for cell in cells}
             return [build for build in self.builds if build in builds]
         clusters = {cell.cluster for cell in cells}
         return [cluster for cluster in self.clusters if cluster in clusters]
+
+
+def upgrades_of(cells: Iterable[Cell]) -> tuple[Upgrade, ...]:
+    """From the first ref of each project to its last one, on each cluster. None where there is but one ref."""
+    pairs: dict[tuple[str, ClusterTarget], list[BuildTarget]] = {}
+    for cell in cells:
+        pairs.setdefault((cell.build.project, cell.cluster), []).append(cell.build)
+    found = {key: builds for key, builds in pairs.items() if len(builds) > 1}
+    ids = _ids([(project, cluster.id) for project, cluster in found])
+    return tuple(
+        Upgrade(builds[0], builds[-1], cluster, id_)
+        for ((_, cluster), builds), id_ in zip(found.items(), ids, strict=True)
+    )
 
 
 def select(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
-from ..matrix import Matrix
+from ..matrix import upgrades_of
 from ..model import (
     BuildTarget,
     Cell,
@@ -144,7 +144,7 @@ class Finished:
     def __init__(self, store: Store, run: RunRecord, plan: Plan) -> None:
         old = summarize(store, run, killed=is_killed(run))
         self._old = old
-        theirs, ours = _targets(tuple(old.cells)), _targets(tuple(plan.cells))
+        theirs, ours = _targets(old.cells), _targets(plan.cells)
         # By id, what it is here too.
         self._same = ours if theirs == ours else {id_: ours[id_] for id_ in theirs if theirs[id_] == ours.get(id_)}
         graph = _graph(run.id)
@@ -178,10 +178,10 @@ class Finished:
         return dict(self._old.kubernetes)
 
 
-def _targets(cells: tuple[Cell, ...]) -> dict[str, BuildTarget | ClusterTarget | Cell | Upgrade]:
+def _targets(cells: Sequence[Cell]) -> dict[str, BuildTarget | ClusterTarget | Cell | Upgrade]:
     """All targets of a plan, by id."""
     targets: dict[str, BuildTarget | ClusterTarget | Cell | Upgrade] = {
-        upgrade.id: upgrade for upgrade in Matrix(cells, (), ()).upgrades
+        upgrade.id: upgrade for upgrade in upgrades_of(cells)
     }
     for cell in cells:
         targets[cell.build.id] = cell.build
