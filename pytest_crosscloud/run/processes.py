@@ -88,9 +88,15 @@ class Program:
 
     @classmethod
     def of(cls, process: Process) -> Program | None:
-        """The program that the process runs now; None if it is gone, or not ours to look at."""
+        """The program that the process runs now, by which its forks are known: None where they are not.
+
+        It is gone, or not ours to look at; or it is itself a fork, and others like it are there or may come.
+        """
         stat = _stat(process.pid)
-        return stat.program if stat and stat.start == process.start and stat.has_environment else None
+        if not stat or stat.start != process.start or not stat.has_environment:
+            return None
+        others = (fork for fork in forks_of(stat.program, process) if not _has_ancestor(fork.pid, {process.pid}))
+        return None if any(others) else stat.program
 
 
 @cache
@@ -112,16 +118,14 @@ def of_run(run: str) -> list[Process]:
     )
 
 
-def forks_of(program: Program) -> list[Process]:
-    """Processes that run this very program: whatever executed it, and its forks that have not executed another yet.
+def forks_of(program: Program, process: Process) -> list[Process]:
+    """Forks of the process that run the program which it ran, for they have not executed another one yet.
 
     A fork shows the environment that its program was executed with, which is before pytest had a run: a command that
-    a killed controller was just starting is found by nothing else.
+    a controller was just starting when it died is found by nothing else.
     """
-    found = (
-        Process.of(pid) for pid in _pids() if pid != os.getpid() and (stat := _stat(pid)) and stat.program == program
-    )
-    return [process for process in found if process]
+    forks = (pid for pid in _pids() if (stat := _stat(pid)) and stat.program == program)
+    return [fork for fork in map(Process.of, forks) if fork and fork != process]
 
 
 def of_stage(run: str, stage: str) -> list[Process]:

@@ -20,7 +20,7 @@ from ..model import Status
 from . import context, processes
 from .destroy import Destruction, Owner, left
 from .leases import Heartbeat, Lease
-from .processes import REAPER_VARIABLE, Process, Program
+from .processes import REAPER_VARIABLE, Process
 from .store import Store, StoreFull
 
 #: Seconds that a reaper's lease lives without a heartbeat.
@@ -143,7 +143,7 @@ def destroy_run(
     *,
     kept: bool = False,
     spare: Process | None = None,
-    killed: Program | None = None,
+    forks: Callable[[], list[Process]] = list,
     begun: Destruction | None = None,
     on_settled: Callable[[], None] = lambda: None,
 ) -> None:
@@ -151,7 +151,7 @@ def destroy_run(
 
     :param kept: also what is to be kept for longer.
     :param spare: a process to leave alone: the controller that waits for this.
-    :param killed: the program of a controller that is gone: what it was just starting does not carry the run yet.
+    :param forks: finds processes of a controller that is gone which do not carry the run yet.
     :param begun: what is being destroyed already.
     :param on_settled: called when its processes have ended: its results do not change any more.
     """
@@ -159,8 +159,7 @@ def destroy_run(
     assert record, f"run {run} is not in the store"
 
     def find() -> list[Process]:
-        found = {*processes.of_run(run), *(processes.forks_of(killed) if killed else ())}
-        return [process for process in found if process != spare]
+        return [process for process in {*processes.of_run(run), *forks()} if process != spare]
 
     for process in processes.end_all(find):
         say(f"process {process.pid} does not end")

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 
 from ..declared import describe
 from ..errors import CrosscloudError
-from . import pool, reaper, takeover
+from . import pool, processes, reaper, takeover
 from .cluster_lease import Keeper
 from .destroy import WAITING, Destruction, Owner, left
 from .leases import Lease
@@ -58,18 +58,14 @@ def main(address: str, run: str, controller: str) -> None:
         teller.is_listening = _said_finish(connection)
         _log("the run is over" if teller.is_listening else "pytest is gone")
         spare = gone if teller.is_listening else None
+
+        def forks() -> list[Process]:
+            return processes.forks_of(program, gone) if program and not spare else []
+
         if not spare and (seconds := record.record["settings"].get("keep_failed")):
             takeover.keep(store, run, seconds)  # their cells were cut off
         with _reports(store, run) as write:
-            reaper.destroy_run(
-                store,
-                run,
-                teller.say,
-                spare=spare,
-                killed=None if spare else program,
-                begun=destruction,
-                on_settled=write,
-            )
+            reaper.destroy_run(store, run, teller.say, spare=spare, forks=forks, begun=destruction, on_settled=write)
     connection.close()
     os.close(0)
     _wait_for_kept(store, run)

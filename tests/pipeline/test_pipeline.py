@@ -531,7 +531,6 @@ def test_a_signal_while_the_run_starts_ends_it_with_its_reports(rootdir: Rootdir
         """
         import os, signal
         from pytest_crosscloud.run import reaper
-from pytest_crosscloud.run.processes import Process
 
         def start(store, run, _start=reaper.start):
             started = _start(store, run)
@@ -561,16 +560,22 @@ def test_a_signal_to_the_controller_alone_is_passed_on_to_its_workers(rootdir: R
         execnet.gateway_base.WorkerGateway._terminate_execution = lambda self: self._execpool.trigger_shutdown()
         HERE = pathlib.Path(__file__).parent
 
-        def pytest_sessionfinish(session):
+        def note(session, what):
             if hasattr(session.config, "workerinput"):
                 with (HERE / "ledger").open("a") as ledger:
-                    ledger.write(f"finished {os.environ['PYTEST_XDIST_WORKER']}\\n")
+                    ledger.write(f"{what} {os.environ['PYTEST_XDIST_WORKER']}\\n")
+
+        def pytest_sessionstart(session):
+            note(session, "began")
+
+        def pytest_sessionfinish(session):
+            note(session, "finished")
         """
     )
     command = [sys.executable, "-m", "pytest", "--registry=registry.test", "-n2"]
     command += ["--clouds=here", "--projects=demo", "--refs=stable"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as process:
-        _wait_for(lambda: rootdir.ledger("hang"), "e2e stage")
+        _wait_for(lambda: rootdir.ledger("hang") and len(rootdir.ledger("began")) == 2, "e2e stage, and both workers")
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert sorted(rootdir.ledger("finished")) == ["finished gw0", "finished gw1"], "neither was killed"

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pytest_crosscloud.run import processes
-from pytest_crosscloud.run.processes import REAPER_VARIABLE, Process
+from pytest_crosscloud.run.processes import REAPER_VARIABLE, Process, Program
 from pytest_crosscloud.stage import RESOURCE_VARIABLE, RUN_VARIABLE
 
 from .standin import eventually
@@ -210,3 +210,23 @@ def test_a_process_without_any_environment_holds_nobody_up() -> None:
     finally:
         child.kill()
         child.wait()
+
+
+def test_the_forks_of_a_process_are_its_own(start: Start) -> None:
+    """Of a process that is itself a fork nobody can tell whose the others are."""
+    server = "import os, signal\nfor _ in range(2):\n    os.fork() or signal.pause()\nsignal.pause()"
+    process = Process.of(start(sys.executable, "-c", server).pid)
+    assert process
+    program = Program.of(process)
+    assert program
+    try:
+        eventually(lambda: len(processes.forks_of(program, process)) == 2, "two forks")
+        one, other = processes.forks_of(program, process)
+        assert Program.of(one) is None
+        assert Program.of(process) == program
+        processes.send(process, signal.SIGKILL)
+        eventually(lambda: process.is_dead, "the end of their parent")
+        assert set(processes.forks_of(program, process)) == {one, other}
+    finally:
+        for fork in processes.forks_of(program, process):
+            processes.send(fork, signal.SIGKILL)
