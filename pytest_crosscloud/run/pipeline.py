@@ -8,7 +8,7 @@ import pytest
 
 from ..errors import CrosscloudError
 from ..model import Artifacts, BuildTarget, Cell, Cluster, ClusterTarget, E2EResult, Release, Upgrade
-from .stages import NotApplicable, NothingToUpgrade, StageFailed
+from .endings import NotApplicable, NothingToUpgrade, StageFailed
 from .store import StoreFull
 
 if TYPE_CHECKING:

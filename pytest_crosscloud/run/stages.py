@@ -1,21 +1,16 @@
-"""The engine: takes a cell through its stages, each of them once per run however many workers there are.
-
-What is done is decided by the store and a file lock per stage, not by pytest's fixtures: those run once per
-worker. Whoever comes first makes the stage, the others wait for it and read what became of it.
-"""
+"""The engine: takes a cell through its stages; what each one makes, and what is to be there before."""
 
 from __future__ import annotations
 
 import functools
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import CrosscloudError, StageError
 from ..model import (
     UPGRADE,
     Artifacts,
@@ -27,7 +22,6 @@ from ..model import (
     DeployRequest,
     E2ERequest,
     E2EResult,
-    ErrorClass,
     ProvisionRequest,
     Release,
     StageName,
@@ -37,10 +31,12 @@ from ..model import (
     stage_key,
 )
 from ..stage import StageContext
-from . import cluster_lease, making, pool, requests, slots
+from . import cluster_lease, pool, requests, slots
 from .cluster_lease import Guard
+from .endings import NotApplicable, NothingToUpgrade, StageFailed, e2e_detail, e2e_failure
 from .leases import LeaseLost, Leases, open_leases
-from .making import Make, Making, Outcome, Target, Undo, note
+from .making import Outcome, note
+from .once import Once
 from .store import Resource
 from .takeover import Inherited
 
@@ -51,49 +47,6 @@ _Product = TypeVar("_Product", Release, E2EResult)
 
 #: Seconds for the console output of a cluster that did not come up.
 _CONSOLE = 30.0
-
-
-#: What a result of the run that this one goes on with is worth here; None: nothing.
-Inherit = Callable[[StageResult], StageResult | None]
-
-
-class StageFailed(CrosscloudError):
-    """A stage of this run failed or is n/a, now or earlier; ``result`` is what the store holds."""
-
-    def __init__(self, result: StageResult) -> None:
-        failure = result.failure
-        super().__init__(
-            f"{result.key}: {failure.message if failure else result.status}", remedy=failure.remedy if failure else ""
-        )
-        self.result = result
-
-    @property
-    def cause(self) -> StageResult:
-        """The stage that what needs this one is n/a for."""
-        return self.result
-
-
-class NotApplicable(CrosscloudError):
-    """A stage never ran because ``upstream`` failed, or is n/a itself."""
-
-    def __init__(self, key: str, upstream: StageResult) -> None:
-        remedy = f"log: {upstream.log}" if upstream.log else upstream.failure.remedy if upstream.failure else ""
-        message = upstream.failure.message.splitlines()[0] if upstream.failure else upstream.status
-        super().__init__(f"{key} is n/a: {_because(upstream)}: {message}", remedy=remedy)
-        self.upstream = upstream
-
-    @property
-    def cause(self) -> StageResult:
-        return self.upstream
-
-
-class NothingToUpgrade(CrosscloudError):
-    """What a release would be taken to is what it is."""
-
-
-def _because(upstream: StageResult) -> str:
-    """Why what needs ``upstream`` is n/a."""
-    return f"{upstream.key} {'is n/a' if upstream.is_out_of_reach else 'failed'}"
 
 
 def _leaving_a_bundle(stage: Callable[[Engine, Cell], _Product]) -> Callable[[Engine, Cell], _Product]:
@@ -115,6 +68,7 @@ class Engine:
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self._once = Once(run)
         self._hook = run.plugins.hook
         self._inherited = Inherited(run)
 
@@ -145,9 +99,8 @@ class Engine:
             )
 
         inherit = self._inherited.build
-        return Artifacts.from_json(
-            self._once(StageName.BUILD, target, f"builds/{target.id}", make, inherit=inherit).data
-        )
+        result = self._once.make(StageName.BUILD, target, f"builds/{target.id}", make, inherit=inherit)
+        return Artifacts.from_json(result.data)
 
     def cluster(self, target: ClusterTarget) -> Cluster:
         """Provision, or the cluster that this run has provisioned already.
@@ -196,9 +149,8 @@ class Engine:
                     self._hook.crosscloud_destroy(request=request)
 
         inherit = self._inherited.cluster
-        return Cluster.from_json(
-            self._once(StageName.PROVISION, target, f"clusters/{target.id}", make, undo, inherit=inherit).data
-        )
+        result = self._once.make(StageName.PROVISION, target, f"clusters/{target.id}", make, undo, inherit)
+        return Cluster.from_json(result.data)
 
     @_leaving_a_bundle
     def release(self, cell: Cell) -> Release:
@@ -230,7 +182,9 @@ class Engine:
         def inherit(result: StageResult) -> StageResult | None:
             return self._inherited.release(result, cell)
 
-        return Release.from_json(self._once(StageName.DEPLOY, cell, f"cells/{cell.id}", make, inherit=inherit).data)
+        return Release.from_json(
+            self._once.make(StageName.DEPLOY, cell, f"cells/{cell.id}", make, inherit=inherit).data
+        )
 
     @_leaving_a_bundle
     def e2e(self, cell: Cell) -> E2EResult:
@@ -242,7 +196,7 @@ class Engine:
         try:
             release = self.release(cell)
         except StageFailed as failed:
-            self._not_applicable(StageName.E2E, cell.id, failed.result)
+            self._once.not_applicable(StageName.E2E, cell.id, failed.result)
             raise
         artifacts, cluster = self._upstream(cell)
 
@@ -260,9 +214,9 @@ class Engine:
                 result: E2EResult = self._hook.crosscloud_e2e(request=request)
                 if result.exit_code != 0:
                     raise e2e_failure(result)
-            return result.to_json(), _e2e_detail(result)
+            return result.to_json(), e2e_detail(result)
 
-        return E2EResult.from_json(self._once(StageName.E2E, cell, f"cells/{cell.id}", make).data)
+        return E2EResult.from_json(self._once.make(StageName.E2E, cell, f"cells/{cell.id}", make).data)
 
     def upgrade(self, target: Upgrade) -> None:
         """Take a release from one build to another and back, or say how that ended in this run.
@@ -280,7 +234,7 @@ class Engine:
                 )
             cluster = self.cluster(target.cluster)
         except (StageFailed, NotApplicable) as failed:
-            self._not_applicable(UPGRADE, target.id, failed.cause)
+            self._once.not_applicable(UPGRADE, target.id, failed.cause)
             raise NotApplicable(stage_key(UPGRADE, target.id), failed.cause) from None
 
         def make(stage: StageContext) -> Outcome:
@@ -309,52 +263,9 @@ class Engine:
                     self._inherited.clear(cell, cluster, namespace, journey.release, stage)
                 return journey.make()
 
-        self._once(UPGRADE, target, f"upgrades/{target.id}", make)
+        self._once.make(UPGRADE, target, f"upgrades/{target.id}", make)
 
-    # -- once per run -----------------------------------------------------------------------------------------
-
-    def _once(
-        self,
-        stage: str,
-        target: Target,
-        folder: str,
-        make: Make,
-        undo: Undo = lambda stage: None,
-        inherit: Inherit = lambda result: result,
-    ) -> StageResult:
-        """The stage's result: made here if nobody has, otherwise awaited.
-
-        :param inherit: what a success of the run that this one goes on with is here; None: it is to be made again.
-        :raises StageFailed: it failed, here or elsewhere; or the worker that makes it is stuck.
-        """
-        result = self.run.store.result(self.run.id, stage, target.id)
-        # What has ended here has ended for good: nobody need queue to read it.
-        if result is None or result.status == Status.RUNNING or result.resumed_from:
-            result = self._in_turn(stage, target, folder, make, undo, inherit)
-        if result.status != Status.SUCCESS:
-            raise StageFailed(result)
-        return result
-
-    def _in_turn(
-        self, stage: str, target: Target, folder: str, make: Make, undo: Undo, inherit: Inherit
-    ) -> StageResult:
-        """The stage's result, made here if it is this worker's turn and nobody has."""
-        key, store = stage_key(stage, target.id), self.run.store
-        with ExitStack() as lock:
-            try:
-                lock.enter_context(making.held(self.run, key, making.patience(self.run, stage, target)))
-            except TimeoutError:
-                stuck = store.result(self.run.id, stage, target.id) or StageResult(stage, target.id, Status.RUNNING)
-                said = f", and said at last: {stuck.detail}" if stuck.detail else ""
-                error = StageError(f"the worker that makes it is stuck{said}", remedy=f"log: {stuck.log}")
-                raise StageFailed(replace(stuck, status=Status.FAILED, failure=error.failure())) from None
-            result = store.result(self.run.id, stage, target.id)
-            if result and result.resumed_from and result.status == Status.SUCCESS:
-                result = inherit(result)
-            if result is None or result.status == Status.RUNNING:
-                # Running, and the lock is free: the worker that made it died.
-                result = Making(self.run, stage, target, folder, result).make(make, undo)
-        return result
+    # -- when a cell fails ------------------------------------------------------------------------------------
 
     def leave_bundle(self, cell: Cell) -> None:
         """Pack what failed, once: while the run's registry is there, and before anything of it is destroyed."""
@@ -387,7 +298,7 @@ class Engine:
             return self.artifacts(cell.build), self.cluster(cell.cluster)
         except (StageFailed, NotApplicable) as failed:
             for stage in (StageName.DEPLOY, StageName.E2E):
-                self._not_applicable(stage, cell.id, failed.cause)
+                self._once.not_applicable(stage, cell.id, failed.cause)
             raise NotApplicable(stage_key(StageName.DEPLOY, cell.id), failed.cause) from None
 
     def _kubernetes_of(self, cluster: ClusterTarget) -> None:
@@ -397,7 +308,7 @@ class Engine:
             if build:
                 self.artifacts(build)
         except StageFailed as failed:
-            self._not_applicable(StageName.PROVISION, cluster.id, failed.result)
+            self._once.not_applicable(StageName.PROVISION, cluster.id, failed.result)
             raise NotApplicable(stage_key(StageName.PROVISION, cluster.id), failed.result) from None
 
     def _intend_release(self, cell: Cell, cluster: Cluster, namespace: str, release: str) -> None:
@@ -436,12 +347,6 @@ class Engine:
         except Exception as error:
             request.stage.write(f"the console output could not be collected: {type(error).__name__}: {error}")
 
-    def _not_applicable(self, stage: str, target: str, upstream: StageResult) -> None:
-        if self.run.store.result(self.run.id, stage, target) is None:
-            detail = _because(upstream)
-            result = StageResult(stage, target, Status.NA, detail=detail, upstream=upstream.key, log=upstream.log)
-            self.run.store.record(self.run.id, result)
-
 
 @contextmanager
 def _guarded(stage: StageContext, guard: Guard) -> Iterator[None]:
@@ -467,22 +372,3 @@ def _evidence(cluster: Cluster, namespace: str, release: str, stage: StageContex
         except OSError as error:  # a full disk must not hide what failed
             note(stage, f"evidence could not be written: {error}")
         raise
-
-
-def _e2e_detail(result: E2EResult) -> str:
-    """How an e2e that succeeded ended, in one line."""
-    if not result.counts:
-        return result.detail or "exit code 0"
-    skipped = f", {result.counts.skipped} skipped" if result.counts.skipped else ""
-    return f"{result.counts.passed} checks passed{skipped}"
-
-
-def e2e_failure(result: E2EResult) -> StageError:
-    """What a stage fails with whose e2e is red."""
-    if result.counts:
-        total = result.counts.passed + result.counts.failed
-        message = f"{result.counts.failed} of {total} checks failed: " + "; ".join(result.failures[:3])
-    else:
-        message = f"the e2e container exited with {result.exit_code} and wrote no JUnit file"
-        message += "".join(f"; {failure}" for failure in result.failures[:3])
-    return StageError(message, remedy=f"its log: {result.log}", error_class=ErrorClass.PRODUCT, data=result.to_json())

@@ -21,8 +21,8 @@ from ..model import (
     Upgraded,
     UpgradeRequest,
 )
+from .endings import e2e_failure
 from .making import Outcome
-from .stages import e2e_failure
 
 if TYPE_CHECKING:
     from ..plugins import Plugins
