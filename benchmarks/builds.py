@@ -1,4 +1,4 @@
-"""Every build that can be made here: from nothing, again, and after another ref of the same project.
+"""Every build that can be made here: from nothing, again, and after another one that shares what it compiles.
 
 BENCH_PROJECTS (names with commas) takes a few of them.
 """
@@ -25,8 +25,11 @@ from .measure import Bench, Figure, Measure, NotMeasured
 #: Seconds for one build of which nothing is cached.
 _DEADLINE = 7200.0
 
-#: Times what a build from nothing takes, for one that comes after another ref of the project.
+#: Times what a build from nothing takes, for a second project at the same set of Go dependencies.
 BOUND = 0.7
+
+#: Two programs of one go.mod, each built here as a project of its own.
+_FIRST, _SECOND = "notary:notary-server", "notary:notary-signer"
 
 #: The variable that names projects.
 SELECTION = "BENCH_PROJECTS"
@@ -54,6 +57,8 @@ def take(bench: Bench) -> Iterator[Figure]:
             except StageError as error:
                 with bench.item() as item:
                     item.end("left out", f"{project}: {error.message.splitlines()[-1]}")
+        if _SECOND.partition(":")[0] in selected():
+            yield from _second(bench, host)
     if not taken:
         raise NotMeasured("nothing could be built here")
 
@@ -85,7 +90,16 @@ def _project(bench: Bench, host: str, project: str) -> Iterator[Figure]:
     yield Figure(f"build-{project}-head", head.seconds, "s")
     yield Figure(f"build-{project}-head-size", head.bytes / 2**20, "MiB")
     yield Figure(f"build-{project}-head-after-stable", after.seconds, "s", peer={"from nothing": head.seconds})
-    yield Figure(f"build-{project}-shared", after.seconds / head.seconds, "times", bound=BOUND)
+
+
+def _second(bench: Bench, host: str) -> Iterator[Figure]:
+    with _nothing_cached() as empty:
+        _build(bench, host, _FIRST, STABLE, empty, "cold")
+        after = _build(bench, host, _SECOND, STABLE, empty, f"after {_FIRST}")
+    with _nothing_cached() as empty:
+        alone = _build(bench, host, _SECOND, STABLE, empty, "cold")
+    yield Figure("build-second-seconds", after.seconds, "s", peer={"from nothing": alone.seconds})
+    yield Figure("build-second", after.seconds / alone.seconds, "times", bound=BOUND)
 
 
 def _build(bench: Bench, host: str, project: str, ref: str, cache: Mapping[str, str], how: str) -> Built:
