@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from .errors import ConfigurationError, CrosscloudError
 from .redact import redact
+from .suggest import among
 
 #: As pytest has them, so that a script can treat both alike.
 EXIT_FAILED, EXIT_USAGE = 1, 4
@@ -47,6 +48,9 @@ exit codes: 0 all right, 1 something failed, 4 wrong usage or configuration, 130
 
 
 class _Parser(argparse.ArgumentParser):
+    def options(self) -> list[str]:
+        return [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         self.exit(EXIT_USAGE, f"{self.prog}: error: {message}\n")
@@ -56,7 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. A user's mistake is a message, never a traceback."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        args = _parser(arguments).parse_args(arguments)
+        args, unknown = _parser(arguments).parse_known_args(arguments)
+        if unknown:  # told by the command itself, with its own usage
+            name = unknown[0].partition("=")[0]
+            args.command.error(f"unknown argument {name!r}{among(name, args.command.options())}")
         code: int = args.main(args)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has gone (| head), and has what it wanted
@@ -88,5 +95,5 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         if name in arguments:
             implementation = importlib.import_module(f"{__package__}.commands.{module}")
             implementation.add_arguments(command)
-            command.set_defaults(main=implementation.main)
+            command.set_defaults(main=implementation.main, command=command)
     return parser

@@ -41,6 +41,13 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("crosscloud 0.")
 
 
+def test_an_unknown_option_is_answered_by_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert usage("refs", "--jsn", "coredns") == pytest.ExitCode.USAGE_ERROR
+    error = capsys.readouterr().err
+    assert error.startswith("usage: crosscloud refs")
+    assert "crosscloud refs: error: unknown argument '--jsn'; did you mean '--json'?" in error
+
+
 @pytest.mark.parametrize("arguments", [[], ["lst"], ["list", "--nope"], ["list", "planets"]])
 def test_wrong_usage_exits_as_pytest_does(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert usage(*arguments) == pytest.ExitCode.USAGE_ERROR

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from .. import paths
+from .. import paths, plugins
 from ..declared import DNS_LABEL
 from ..errors import ConfigurationError
 
@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     check_name(args.name)
+    _check_free(args.kind, args.name)
     directory: Path = args.directory or Path(f"pytest-crosscloud-{args.name}")
     for path in write(args.kind, args.name, directory):
         print(path)
@@ -64,6 +65,16 @@ def check_name(name: str) -> None:
         raise ConfigurationError(
             f"{name!r} is no name for a cloud or project: a letter, then a-z, 0-9 and '-', at most 63 in all",
             remedy=f"{nearest} is one" if nearest and DNS_LABEL.fullmatch(nearest) else "",
+        )
+
+
+def _check_free(kind: str, name: str) -> None:
+    """:raises ConfigurationError: a plugin that is here declares one of this name, and would come first."""
+    known = plugins.load(Path())
+    if name in (known.clouds if kind == "cloud" else known.projects):
+        raise ConfigurationError(
+            f"there is a {kind} {name!r} already: {known.files[kind, name]}",
+            remedy=f"{name}-{{something}} is free, or change its settings in cross-cloud.yml: {kind}s.{name}",
         )
 
 

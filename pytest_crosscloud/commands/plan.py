@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import asdict, dataclass, replace
 
 from .. import matrix as matrices
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Takes pytest's selection, and says of each stage what a run would do:\n"
         "  build      cached, build, or n/a where the project's registry is out of reach\n"
         "  provision  create a cluster, reuse one of the pool, or use one that is there; and how many at a time\n"
-        "  deploy     after its build and its cluster\n"
+        "  deploy     after its build and its cluster; n/a where one of them is known to fail\n"
         "  e2e        after its deploy\n"
         "  upgrade    after both builds and the cluster\n"
         "Makes and destroys nothing. Where git is out of reach, go may fetch modules into its own cache, to tell the\n"
@@ -102,8 +102,7 @@ def main(args: argparse.Namespace) -> int:
     if args.upgrade and not matrix.upgrades:
         raise ConfigurationError("--upgrade goes from one ref to another", remedy="give two of them with --refs")
     steps = list(steps_of(config, matrix, limits_of(config, matrix, args.max_clusters), reuse=args.reuse_clusters))
-    lost = {step.target for step in steps if step.stage == StageName.BUILD and step.action == NA}
-    steps += _upgrades(matrix, lost) if args.upgrade else ()
+    steps += _upgrades(matrix, _lost(steps)) if args.upgrade else ()
     if args.json:
         problems = [asdict(found) for found in config.problems]
         print(json.dumps({"stages": [asdict(step) for step in steps], "problems": problems}, indent=2))
@@ -125,33 +124,35 @@ def _exit_code(steps: Iterable[Step]) -> int:
 
 def steps_of(config: Config, matrix: Matrix, limits: Iterable[Limit] = (), *, reuse: bool = False) -> Iterator[Step]:
     """What a run of the matrix would do, in the order of its stages. ``reuse``: with clusters of the pool."""
-    lost = set()
-    for step in _builds(config, matrix.builds):
-        lost |= {step.target} if step.action == NA else set()
-        yield step
+    made = list(_builds(config, matrix.builds))
     limits = tuple(limits)
     lacking = preflight.lacking(config, matrix, limits)
     for cluster in matrix.clusters:
         step = _provision(config, cluster, lacking[cluster.cloud], reuse=reuse)
         of_it = [f", {limit}" for limit in limits if cluster.id in limit.clusters and step.action == CREATE]
-        yield replace(step, detail=step.detail + "".join(of_it))
+        made.append(replace(step, detail=step.detail + "".join(of_it)))
+    yield from made
+    lost = _lost(made)
+    e2es = []
     for cell in matrix.cells:
         needs = (stage_key(StageName.BUILD, cell.build.id), stage_key(StageName.PROVISION, cell.cluster.id))
-        yield Step(StageName.DEPLOY, cell.id, NA if cell.build.id in lost else AFTER, ", ".join(needs))
-    for cell in matrix.cells:
+        action = AFTER if lost.isdisjoint(needs) else NA
+        yield Step(StageName.DEPLOY, cell.id, action, ", ".join(needs))
         note = "" if config.projects[cell.build.project].e2e else f" ({NO_E2E})"
-        yield Step(
-            StageName.E2E, cell.id, NA if cell.build.id in lost else AFTER, stage_key(StageName.DEPLOY, cell.id) + note
-        )
+        e2es.append(Step(StageName.E2E, cell.id, action, stage_key(StageName.DEPLOY, cell.id) + note))
+    yield from e2es
 
 
-def _upgrades(matrix: Matrix, lost: Collection[str]) -> Iterator[Step]:
-    """``lost``: builds that are n/a."""
+def _lost(steps: Iterable[Step]) -> set[str]:
+    """Keys of the stages that are known to give nothing to those that need them."""
+    return {stage_key(step.stage, step.target) for step in steps if step.action in (NA, FAIL)}
+
+
+def _upgrades(matrix: Matrix, lost: Set[str]) -> Iterator[Step]:
     for target in matrix.upgrades:
-        builds = [build.id for build in (target.before, target.after)]
-        needs = [stage_key(StageName.BUILD, build) for build in builds]
+        needs = [stage_key(StageName.BUILD, build.id) for build in (target.before, target.after)]
         needs.append(stage_key(StageName.PROVISION, target.cluster.id))
-        yield Step(UPGRADE, target.id, NA if set(builds) & set(lost) else AFTER, ", ".join(needs))
+        yield Step(UPGRADE, target.id, AFTER if lost.isdisjoint(needs) else NA, ", ".join(needs))
 
 
 def _builds(config: Config, targets: Iterable[BuildTarget]) -> Iterator[Step]:

@@ -74,6 +74,8 @@ def main(args: argparse.Namespace) -> int:
         print(redact(json.dumps(answer, indent=2)))
     elif args.update:
         print(redact(diff), end="")
+        if not diff and not refused:
+            print("crosscloud: nothing to update: no newer release is known", file=sys.stderr)
     else:
         rows = [(each.project, each.stable, each.newest or "?", each.head or "?", each.note) for each in found]
         table.show(_HEADER, rows, _STYLES)
@@ -99,7 +101,7 @@ def _look(project: Project) -> Found:
         try:
             return asked.build.resolve(asked, ref)
         except Exception as error:  # a plugin's defect must not stop the others
-            errors.append(_gist(error))
+            errors.append(_gist(error).removeprefix(f"{project.name}: "))
             return Ref(ref, "")
 
     newest = ask(replace(project, stable_ref=AUTO), resolve.STABLE)
@@ -112,7 +114,7 @@ def _look(project: Project) -> Found:
         notes.insert(0, "a newer release is out")
     elif stable.version and not resolve.is_release(stable.version, project.release_tags):
         notes.insert(0, "stable is no release tag")
-    elif newest.version != stable.version:
+    elif stable.version and newest.version != stable.version:
         notes.insert(0, "stable is newer than that")
     errors = list(dict.fromkeys(errors))
     return Found(

@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Everything comes from the store, whatever has become of pytest, of the plugins and of the files.\n"
         "Of a run that was killed, what was not done by then is cancelled.\n"
+        "--list has a line for each run, its columns separated by tabs when the output is not a terminal:\n"
+        f"  {', '.join(_HEADER)}\n"
+        "where those named as a status say how many cells have it.\n"
         "exit codes: 0 written, 1 something could not be written, 4 there is no such run"
     )
 

@@ -21,6 +21,7 @@ from ..model import (
     Status,
     stage_key,
 )
+from ..suggest import among
 from .plan import Plan, summarize
 from .store import RunRecord, Store
 
@@ -77,9 +78,12 @@ def find(store: Store, wanted: str, project: str, cloud: str, *, ref: str = "", 
     if run != LAST_SUCCESS and len(runs) > 1 and run not in {found.id for found in runs}:
         raise ConfigurationError(f"{run!r} is the beginning of {', '.join(found.id for found in runs)}")
     seen: list[str] = []
+    names: dict[str, dict[str, None]] = {"project": {}, "cloud": {}}
     for record in runs:
         if (summary := _summary(store, record)) is None:
             continue
+        names["project"].update(dict.fromkeys(cell.build.project for cell in summary.cells))
+        names["cloud"].update(dict.fromkeys(cell.cluster.cloud for cell in summary.cells))
         for cell in _cells(summary, project, cloud, ref, kubernetes):
             if cell_id and cell.id != cell_id:
                 continue
@@ -89,6 +93,12 @@ def find(store: Store, wanted: str, project: str, cloud: str, *, ref: str = "", 
                 kubernetes_ref = summary.kubernetes[cell.cluster.kubernetes]
                 return Green(record.id, cell, Artifacts.from_json(build.data), kubernetes_ref)
             seen.append(f"run {record.id}, {cell.id}: {status}")
+    for kind, name in (("project", project), ("cloud", cloud)):
+        if names[kind] and name not in names[kind]:
+            raise ConfigurationError(
+                f"no run had a {kind} {name!r}{among(name, names[kind])}",
+                remedy="crosscloud report --list shows the runs",
+            )
     what = f"{project} {ref}".strip() + f" on {cloud}" + (f" with Kubernetes {kubernetes}" if kubernetes else "")
     there = seen[:_SHOWN] + ([f"and {len(seen) - _SHOWN} more"] if len(seen) > _SHOWN else [])
     where = "" if run == LAST_SUCCESS else f" in run {runs[0].id}"

@@ -75,3 +75,10 @@ def test_a_place_that_cannot_be_written(here: Path, capsys: pytest.CaptureFixtur
     (here / "file").write_text("")
     assert cli.main(["new", "cloud", "lab", "--directory", "file/lab"]) == 4
     assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("kind", "name"), [("project", "coredns"), ("cloud", "aws")])
+def test_a_name_that_is_taken(here: Path, kind: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["new", kind, name]) == 4
+    assert f"there is a {kind} {name!r} already: " in capsys.readouterr().err
+    assert not list(here.iterdir())

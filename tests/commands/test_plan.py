@@ -107,6 +107,7 @@ def test_what_is_known_to_fail(root: Path, capsys: pytest.CaptureFixture[str]) -
         ["build", "two-stable", "build", "v1.0.0"],
         ["provision", "aws", "fail", "XC_NO_SUCH is not set: a key"],
     ]
+    assert {row[2] for row in rows[4:]} == {"n/a"}, "there is no cluster to deploy to"
 
 
 def test_what_is_out_of_reach_fails_nothing_as_long_as_there_is_something_else(
@@ -158,7 +159,11 @@ def test_json_has_the_stages_and_the_problems(root: Path, capsys: pytest.Capture
     answer = json.loads(capsys.readouterr().out)
     build, *others = answer["stages"]
     assert build == {"stage": "build", "target": "two-nowhere", "action": "fail", "detail": "no such ref: nowhere"}
-    assert [step["stage"] for step in others] == ["provision", "deploy", "e2e"]
+    assert [(step["stage"], step["action"]) for step in others] == [
+        ("provision", "create"),
+        ("deploy", "n/a"),
+        ("e2e", "n/a"),
+    ]
     assert [problem["line"] for problem in answer["problems"]] == [2]
 
 

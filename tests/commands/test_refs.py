@@ -95,7 +95,7 @@ def test_an_update_changes_the_values_and_prints_the_diff(root: Path, capsys: py
         "  edgy:\n    stable_ref: edge-25.10\n"
     )
     assert cli.main(["refs", "--update"]) == 0
-    assert capsys.readouterr() == ("", ""), "nothing is left to do"
+    assert capsys.readouterr() == ("", "crosscloud: nothing to update: no newer release is known\n")
 
 
 def test_patch_takes_the_diff(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,6 +152,7 @@ def test_nothing_goes_back_and_no_branch_is_replaced(
     assert cli.main(["refs", "demo"]) == 0
     assert capsys.readouterr().out.rstrip("\n").split("\t")[-1] == f"{note}; branch main"
     assert cli.main(["refs", "demo", "--update"]) == 0
+    assert capsys.readouterr().err == "crosscloud: nothing to update: no newer release is known\n"
     assert (root / "cross-cloud.yml").read_text() == text
 
 

@@ -134,6 +134,12 @@ def test_without_a_green_cell_it_says_what_there_is(rootdir: Rootdir, registry: 
     done = rollback(rootdir, "demo", "--cloud=here", "--to", run)
     assert done.returncode == 4
     assert f"was green in run {run}; there is: run {run}, demo-stable-here: failed" in done.stderr
+    for project, cloud, unknown in (
+        ("dmeo", "here", "no run had a project 'dmeo'; did you mean 'demo'? known: demo"),
+        ("demo", "heer", "no run had a cloud 'heer'; did you mean 'here'? known: here"),
+    ):
+        done = rollback(rootdir, project, f"--cloud={cloud}")
+        assert (done.returncode, unknown in done.stderr) == (4, True), done.stderr
     done = rollback(rootdir, "demo", "--cloud=here", "--to=nosuch")
     assert (done.returncode, "there is no run 'nosuch'" in done.stderr) == (4, True)
     for arguments, said in (
