@@ -56,6 +56,10 @@ _STAGE = re.compile(r"^  (build|provision|deploy|e2e) +(\S+) +(success|failed|n/
 _TEST = re.compile(r"^(?:\[gw\d+\] \[ *\d+%\] (PASSED|FAILED|SKIPPED|ERROR) (\S+)|(\S+::\S+) (PASSED|FAILED|SKIPPED))")
 
 
+#: Allure's own (allure_commons.model2.Status).
+_ALLURE = {"passed", "failed", "broken", "skipped", "unknown"}
+
+
 @dataclass(frozen=True)
 class Killed:
     """What became of one kill."""
@@ -132,6 +136,9 @@ class Ours(Contestant):
             (run,) = runs
             out = directory / "report"
             invalid = self._report(directory, run.id, out)
+            # Without any stage there is nothing of ours that Allure could show.
+            if not invalid and store.results(run.id):
+                invalid = _wrong_allure(out / "allure-results", _document(out)["cells"])
             if invalid:
                 return Killed(len(stages) + len(tests), (), invalid)
             # What is not in the reports is lost, whatever the store has.
@@ -175,6 +182,20 @@ class Ours(Contestant):
             for name, stage in cell["stages"].items()
         }
         return stages, {test["nodeid"]: test["outcome"] for test in document["tests"]}
+
+
+def _wrong_allure(directory: Path, cells: Sequence[dict[str, Any]]) -> str:
+    """What is wrong with the results that Allure's generator reads: one for each cell, build and cluster."""
+    shared = {(name, cell["stages"][name]["target"]) for cell in cells for name in ("build", "provision")}
+    try:
+        found = [json.loads(path.read_text()) for path in directory.glob("*-result.json")]
+    except ValueError as error:
+        return f"an Allure result: {error}"
+    whole = {one["historyId"] for one in found if one["uuid"] and one["name"] and one["status"] in _ALLURE}
+    wanted = len(cells) + len(shared)
+    return (
+        "" if len(whole) == len(found) == wanted else f"{len(whole)} whole of {len(found)} Allure results, not {wanted}"
+    )
 
 
 class Peer(Contestant):

@@ -17,6 +17,7 @@ from pytest_crosscloud.model import StageName, Status
 from pytest_crosscloud.run.processes import of_run
 from pytest_crosscloud.run.store import Store, open_store
 
+from . import junit_schema
 from .kubetest2 import LEFT, Kubetest2, kubetest2
 from .measure import Bench, Figure, Measure, NotMeasured, median
 from .simulated import ledger, rootdir
@@ -118,7 +119,8 @@ def terminated(directory: Path, client: Client, moment: str, workers: int) -> En
             process.kill()
     time.sleep(max(0.0, LEFT - seconds))
     left += carrying(of_runs(run.id))
-    return Ended(moment, process.returncode, is_junit(junit), tuple(f"{pid} {command(pid)}" for pid in left), seconds)
+    whose = tuple(f"{pid} {command(pid)}" for pid in left)
+    return Ended(moment, process.returncode, is_valid(junit, moment), whose, seconds)
 
 
 def _is_at(store: Store, moment: str) -> bool:
@@ -134,11 +136,20 @@ def _is_at(store: Store, moment: str) -> bool:
 
 
 def is_junit(path: Path) -> bool:
-    """Whether it is a JUnit file: whole, with a suite in it."""
+    """Whether it is a JUnit file: whole, with a suite in it. More is not asked of a peer, who has a form of its own."""
     try:
         return ET.parse(path).getroot().find(".//testsuite") is not None  # noqa: S314
     except (OSError, ET.ParseError):
         return False
+
+
+def is_valid(path: Path, moment: str) -> bool:
+    """Whether it is valid, and has the tests that were begun by then."""
+    try:
+        cases = list(junit_schema.check(path).iter("testcase"))
+    except (OSError, ValueError, SyntaxError):
+        return False
+    return bool(cases) or moment == "start"
 
 
 def _terminated_peer(bench: Bench, peer: Kubetest2, moment: str) -> Ended:

@@ -118,7 +118,8 @@ class Plugin:
 
     ``address`` of the server, ``clouds`` and ``projects`` by name with what they are declared with, and ``stages``:
     by a stage's key (``e2e demo-stable-sim0``) or else its name (``e2e``) the seconds that it takes, or a program
-    that it runs (``sleep 600``, ``false``). How long Provision takes is the server's affair.
+    that it runs (``sleep 600``, ``false``). How long Provision takes is the server's affair. ``made``, if it is there,
+    names a file that gets the key of each stage that is made: what was done, whatever the run's own records say.
     """
 
     def __init__(self, path: Path) -> None:
@@ -127,6 +128,7 @@ class Plugin:
         self._clouds: dict[str, dict[str, Any]] = table["clouds"]
         self._projects: dict[str, dict[str, Any]] = table["projects"]
         self._stages: dict[str, float | str] = table["stages"]
+        self._made: str = table.get("made", "")
 
     @hookimpl
     def crosscloud_clouds(self) -> list[Cloud]:
@@ -172,6 +174,9 @@ class Plugin:
 
         :param error_class: of a program that fails; None: its exit code is what is asked for.
         """
+        if self._made:
+            with Path(self._made).open("a") as made:
+                made.write(f"{stage.key}\n")
         how = self._stages.get(stage.key, self._stages.get(stage.key.split()[0], 0.0))
         if isinstance(how, str):
             return stage.command(

@@ -255,7 +255,8 @@ class _World:
             there = whats.count("create") - whats.count("gone") - whats.count("taken")
             if not pending and not there:
                 break
-            if time.monotonic() > limit:
+            if time.monotonic() > limit:  # what goes later, or never, is told as this long at least
+                self.reign.gone.append(time.monotonic() - ended)
                 return
             time.sleep(_LOOK)
         if gone := [entry.monotonic for entry in entries if entry.what in ("gone", "taken")]:
@@ -271,7 +272,7 @@ class _World:
 
 class _Others:
     """Whom it is none of the trials' business to touch: clusters of nobody, of another computer's run, of runs that
-    live as long as all of this takes, beside the trials and with a state of their own."""
+    live as long as all of this takes, beside the trials and in the same store."""
 
     def __init__(self, world: _World) -> None:
         self._world = world

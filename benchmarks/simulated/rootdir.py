@@ -61,10 +61,12 @@ def write(
     clouds: Mapping[str, Mapping[str, Any]],
     projects: Mapping[str, Mapping[str, Any]],
     stages: Mapping[str, float | str],
+    made: Path | None = None,
 ) -> None:
     """Make ``root`` a rootdir with these clouds and projects: see ``cloud.Plugin``."""
     (root / "clouds").mkdir(parents=True, exist_ok=True)
     (root / "clouds" / "simulated.py").write_text(_PLUGIN)
     table = {"address": client.address, "clouds": clouds, "projects": projects, "stages": stages}
+    table |= {"made": str(made)} if made else {}
     (root / "simulated.json").write_text(json.dumps(table, indent=1))
     (root / "pytest.ini").write_text("[pytest]\n")

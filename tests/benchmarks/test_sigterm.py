@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.sigterm import BEHAVIOUR, Ended, figures, is_junit, terminated
+from benchmarks.sigterm import BEHAVIOUR, Ended, figures, is_junit, is_valid, terminated
 from benchmarks.simulated import rootdir
 
 
@@ -32,3 +32,13 @@ def test_an_empty_file_is_no_junit(tmp_path: Path) -> None:
     (tmp_path / "whole.xml").write_text("<testsuites><testsuite/></testsuites>")
     names = ("empty", "cut", "whole", "none")
     assert [name for name in names if is_junit(tmp_path / f"{name}.xml")] == ["whole"]
+    assert not any(is_valid(tmp_path / f"{name}.xml", "start") for name in names)
+
+
+def test_a_junit_that_is_valid_says_what_was_run(tmp_path: Path) -> None:
+    counts = 'name="pytest" tests="{0}" failures="0" errors="0" skipped="0"'
+    suite = f"<testsuites><testsuite {counts}>{{1}}</testsuite></testsuites>"
+    (tmp_path / "none.xml").write_text(suite.format(0, ""))
+    (tmp_path / "one.xml").write_text(suite.format(1, '<testcase classname="t" name="t" time="0.1"/>'))
+    assert is_valid(tmp_path / "none.xml", "start") and not is_valid(tmp_path / "none.xml", "e2e")
+    assert is_valid(tmp_path / "one.xml", "e2e")
