@@ -25,11 +25,11 @@ class Used:
 
 
 def run(
-    command: Sequence[str], directory: Path, *, expected: int = 0, variables: Mapping[str, str] | None = None
+    command: Sequence[str], directory: Path, *, expected: int | None = 0, variables: Mapping[str, str] | None = None
 ) -> Used:
     """Run ``command`` in ``directory``, without what this environment says to pytest.
 
-    :param expected: its exit code.
+    :param expected: its exit code; None: whatever it is.
     :param variables: of its environment, over this one's.
     :raises NotMeasured: it ended otherwise.
     """
@@ -47,7 +47,7 @@ def run(
             raise
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != expected:
+        if expected is not None and process.returncode != expected:
             said.seek(0)
             text = said.read().decode(errors="replace")[-2000:]
             raise NotMeasured(f"{Path(command[0]).name} exited with {process.returncode}: {text}")

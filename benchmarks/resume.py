@@ -17,6 +17,7 @@ from pytest_crosscloud.run.destroy import left
 from pytest_crosscloud.run.store import Store, open_store
 
 from .measure import Bench, Figure, Measure, NotMeasured, median
+from .process import Used, run
 from .simulated import rootdir
 
 #: Projects and clouds: their product is the number of cells.
@@ -68,7 +69,7 @@ def take(bench: Bench, side: int = SIDE) -> Iterator[Figure]:
         rootdir.write(root, client, {name: {} for name in names}, {name: {} for name in names}, {}, made)
         (root / "conftest.py").write_text(_CONFTEST)
         half = _half(bench, root, names)
-        pairs: list[tuple[float, float]] = []
+        pairs: list[tuple[Used, Used]] = []
         again = 0
         for number in range(bench.runs):
             with bench.item() as item:
@@ -77,14 +78,14 @@ def take(bench: Bench, side: int = SIDE) -> Iterator[Figure]:
                     item.progress(f"{number + 1} of {bench.runs}: {name}")
                     taken[name], rerun = _other_half(bench, root, names, half, name == "resumed")
                     again += rerun if name == "resumed" else 0
-                item.end("done", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in taken.items()))
+                item.end("done", ", ".join(f"{name} {used.seconds:.1f} s" for name, used in taken.items()))
             pairs.append((taken["resumed"], taken["fresh"]))
     peer = _peer(bench, root, side * side)
     yield Figure("resume-rerun", again, "finished cells", 0, {"pytest --lf": peer})
-    overhead = [resumed - fresh for resumed, fresh in pairs]
-    yield median("resume-overhead", overhead, "s", bound=BOUND)
-    fresh = statistics.median(fresh for _, fresh in pairs)
-    yield median("resume-seconds", [resumed for resumed, _ in pairs], "s", peer={"fresh": fresh})
+    yield median("resume-overhead", [resumed.seconds - fresh.seconds for resumed, fresh in pairs], "s", bound=BOUND)
+    yield median("resume-processor", [resumed.processor - fresh.processor for resumed, fresh in pairs], "s")
+    fresh = statistics.median(fresh.seconds for _, fresh in pairs)
+    yield median("resume-seconds", [resumed.seconds for resumed, _ in pairs], "s", peer={"fresh": fresh})
     yield Figure("resume-finished", len(half.finished), f"of {side * side} cells when it was killed")
 
 
@@ -126,8 +127,8 @@ def _half(bench: Bench, root: Path, names: Sequence[str]) -> Half:
     return Half(kept, run.id, finished)
 
 
-def _other_half(bench: Bench, root: Path, names: Sequence[str], half: Half, resumed: bool) -> tuple[float, int]:
-    """Seconds for the cells that are left, and how many finished ones were made again."""
+def _other_half(bench: Bench, root: Path, names: Sequence[str], half: Half, resumed: bool) -> tuple[Used, int]:
+    """What the cells that are left take, and how many finished ones were made again."""
     directory = bench.directory / "run"
     shutil.rmtree(directory, ignore_errors=True)
     extra = {}
@@ -141,12 +142,7 @@ def _other_half(bench: Bench, root: Path, names: Sequence[str], half: Half, resu
         finished.write_text("".join(f"test_e2e.py::test_e2e[{key.partition(' ')[2]}]\n" for key in half.finished))
         extra = {"LEAVE_OUT": str(finished)}
     command = _command(names, directory, *(["--resume"] if resumed else []))
-    stage = bench.stage("other-half", _DEADLINE)
-    started = time.monotonic()
-    done = stage.command(command, cwd=root, env=_environment(directory) | extra, check=False)
-    taken = time.monotonic() - started
-    if done.code != 0 and resumed:
-        raise NotMeasured(f"pytest exited with {done.code}: see {stage.log}")
+    taken = run(command, root, expected=0 if resumed else None, variables=_environment(directory) | extra)
     # By what the plugin did, not by what the store says of it.
     ran = [key for key in made.read_text().splitlines() if key.startswith(StageName.E2E)]
     again = len(half.finished.intersection(ran))
