@@ -488,7 +488,7 @@ class Project:
     logo_url: str = ""
     cncf_relation: str = ""
     stable_ref: str = ""  #: tag that ``stable`` means; empty or ``auto``: the newest release, found out by each run
-    head_ref: str = ""  #: branch that ``head`` means; empty: the newest served
+    head_ref: str = ""  #: branch or tag that ``head`` means; empty: the newest served
     #: regular expression of release tags, whose groups are numbers and the first counts most; empty: semantic versions
     release_tags: str = ""
     arch: tuple[str, ...] = ("amd64",)

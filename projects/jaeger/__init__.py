@@ -23,7 +23,8 @@ def crosscloud_projects() -> list[Project]:
             repository_url="https://github.com/jaegertracing/jaeger",
             cncf_relation="Graduated",
             stable_ref="v1.76.0",
-            head_ref="main",
+            # The last release of v1. Its branch main has had v2 alone since, which is another program.
+            head_ref="v1.76.0",
             arch=("amd64", "arm64"),
             build=GoBuild(
                 module="github.com/jaegertracing/jaeger",

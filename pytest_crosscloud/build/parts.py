@@ -16,7 +16,7 @@ class Part:
     build: BuildStrategy
     repository_url: str = ""
     stable_ref: str = ""  #: tag that ``stable`` means; empty or ``auto``: the newest release
-    head_ref: str = ""  #: branch that ``head`` means; empty: the newest served
+    head_ref: str = ""  #: branch or tag that ``head`` means; empty: the newest served
     release_tags: str = ""
     follows: bool = False  #: it comes from the first part's source, so it has the first part's version
 

@@ -145,7 +145,8 @@ def go_module(
     """Resolve a ref of a Go module to a version that the module proxy serves.
 
     ``head`` is the branch's commit where git can be reached, else the newest tag that the proxy serves with all that
-    it requires; so is a ``stable`` that every run finds out for itself, among releases.
+    it requires; so is a ``stable`` that every run finds out for itself, among releases. A ``head_ref`` that the proxy
+    serves as a version is that version, whether git can be reached or not.
 
     :param lacks: tells what a version requires that the proxy does not serve; empty: nothing. A TimeoutError of it ends
         the search.
@@ -177,6 +178,8 @@ def go_module(
 
 
 def _head(url: str, project: Project, versions: list[str], lacks: Callable[[str], str] | None) -> tuple[str, str]:
+    if project.head_ref in versions:
+        return project.head_ref, f"the project's head is the tag {project.head_ref}"
     try:
         found = remote(url)
     except Unreachable:
@@ -186,9 +189,12 @@ def _head(url: str, project: Project, versions: list[str], lacks: Callable[[str]
         return version, f"{note}{remark}"
     if not project.head_ref:
         return found.default, ""
-    if sha := found.branches.get(project.head_ref) or found.tags.get(project.head_ref):
+    if sha := found.branches.get(project.head_ref):
         return sha, f"branch {project.head_ref}"
-    raise no_such_ref(project, project.head_ref, found.branches, f"{url} has no branch of that name")
+    if sha := found.tags.get(project.head_ref):
+        return sha, f"tag {project.head_ref}"
+    known = [*found.branches, *found.tags]
+    raise no_such_ref(project, project.head_ref, known, f"{url} has no branch or tag of that name")
 
 
 def _newest_release(versions: list[str], project: Project, lacks: Callable[[str], str] | None) -> tuple[str, str]:

@@ -133,6 +133,25 @@ def test_a_tag_that_git_knows_has_its_commit(served: ModuleProxy, commit: Commit
     assert resolve.go_module(MODULE, project(tmp_path / "git"), "v1.9.0").commit == sha
 
 
+def test_a_head_that_is_a_tag_stays_that_tag(served: ModuleProxy, commit: Commit, tmp_path: Path) -> None:
+    """As with a project whose branch has gone on without the program that is tested."""
+    sha = commit(GO_MOD)
+    subprocess.run(["git", "-C", str(tmp_path / "git"), "tag", "v1.9.0"], check=True)
+    commit({"gone.go": "package gone"})
+    for repository, known in (("git", sha), ("nothing", "")):
+        found = resolve.go_module(MODULE, project(tmp_path / repository, head_ref="v1.9.0"), "head")
+        assert (found.version, found.commit) == ("v1.9.0", known)
+        assert found.note == "the project's head is the tag v1.9.0"
+
+
+def test_a_head_may_be_a_tag_that_is_no_version(served: ModuleProxy, commit: Commit, tmp_path: Path) -> None:
+    sha = commit(GO_MOD)
+    subprocess.run(["git", "-C", str(tmp_path / "git"), "tag", "nightly"], check=True)
+    (served.directory / MODULE / "@v" / f"{sha}.info").write_text('{"Version": "v1.9.0"}')
+    found = resolve.go_module(MODULE, project(tmp_path / "git", head_ref="nightly"), "head")
+    assert (found.commit, found.note) == (sha, "tag nightly")
+
+
 def test_a_branch_that_is_not_there_is_named_with_the_closest(
     served: ModuleProxy, commit: Commit, tmp_path: Path
 ) -> None:
