@@ -32,6 +32,11 @@ def stand_in(project: Project, registry: str) -> Project:
     )
 
 
+def out_of_reach(project: Project) -> Project:
+    """The project with its images at a host that never is (RFC 6761), so that it is out of reach from everywhere."""
+    return replace(project, name=f"{project.name}-out-of-reach", build=_of(project.build, "registry.invalid"))
+
+
 def publish(project: Project, registry: str, stage: StageContext, *, fault: str = "") -> Project:
     """Build the stand-in's program, and push it as each image that the project takes over, by its stable tags.
 

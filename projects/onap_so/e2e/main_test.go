@@ -9,7 +9,8 @@ import (
 func start(t *testing.T, fault string) *target {
 	t.Helper()
 	database := httptest.NewServer(&memory{})
-	standIn := &standIn{user: "portal", password: "secret", requests: remote{url: database.URL}, fault: fault}
+	lets := func(user, password string) bool { return user == "portal" && password == "secret" }
+	standIn := &standIn{lets: lets, requests: remote{url: database.URL}, fault: fault}
 	server := httptest.NewServer(standIn)
 	t.Cleanup(func() { server.Close(); database.Close() })
 	return &target{url: server.URL, user: "portal", password: "secret", patience: time.Second}
@@ -22,7 +23,7 @@ func examine(target *target) *report {
 func TestOneThatAnswersPasses(t *testing.T) {
 	target := start(t, "")
 	report := examine(target)
-	if report.failed() != 0 || len(report.cases) != 10 {
+	if report.failed() != 0 || len(report.cases) != 11 {
 		t.Errorf("%d of %d checks failed", report.failed(), len(report.cases))
 	}
 }
@@ -32,6 +33,7 @@ func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
 		"is down":                 "is healthy",
 		"lets anybody in":         "nobody is let in without a password",
 		"takes any password":      "a wrong password is refused",
+		"refuses everybody":       "its own user is let in",
 		"takes what is no JSON":   "what is no JSON is refused",
 		"takes what has no model": "a request without a model is refused",
 		"gives no id":             "a service can be asked for",
@@ -43,6 +45,13 @@ func TestEveryFaultIsFoundByItsCheck(t *testing.T) {
 	}, func(t *testing.T, fault string) *report {
 		return examine(start(t, fault))
 	})
+}
+
+func TestOneThatRefusesItsOwnUserFailsThatCheckAlone(t *testing.T) {
+	report := examine(start(t, "refuses everybody"))
+	if len(report.cases) != 11 || report.failed() != 1 || report.skipped() != 7 {
+		t.Errorf("%d cases, %d failed, %d skipped", len(report.cases), report.failed(), report.skipped())
+	}
 }
 
 func TestOneThatIsNotThereFailsOneCheck(t *testing.T) {

@@ -28,6 +28,9 @@ pytestmark = [pytest.mark.root, pytest.mark.slow]
 BUNDLED = plugins.load(Path(__file__).parent).projects
 NAMES = ("fluentd", "linkerd", "vitess", "onap-so")
 
+#: The bcrypt hash of the password "another".
+ANOTHER = "$2a$10$Fh9ffgPw2vnmsghsRD3ZauacZ6iBOy2KPHSPz.x1niyVwvjLpamta"
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
@@ -66,6 +69,7 @@ def test_a_stand_in_is_installed_by_its_digest_and_passes_every_check(
         ("fluentd", {"bodySizeLimit": "8m"}, {"a body that is too large is refused"}),
         ("fluentd", {"pipeline": "another"}, {"a record comes out with its tag and fields"}),
         ("linkerd", {"rbac": False}, {"answers at all"}),
+        ("onap-so", {"users": {"InfraPortalClient": {"password": ANOTHER}}}, {"its own user is let in"}),
         (
             "vitess",
             {"keyspaces": {"commerce": 1}},
@@ -115,36 +119,43 @@ def test_an_image_of_another_program_is_the_products_fault(site: Site, published
     assert caught.value.error_class == ErrorClass.PRODUCT
 
 
-def test_a_run_shows_the_stand_in_as_such_and_the_project_as_out_of_reach(
+def test_a_run_shows_the_stand_ins_as_such_and_the_projects_as_out_of_reach(
     site: Site, published: Callable[..., Project], start: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    published("fluentd")
+    """The whole cell of each, beside the one of the project, whose own registry nobody asks."""
+    for name in NAMES:
+        published(name)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     conftest = f"""
         from pytest_crosscloud import hookimpl
-        from projects import fluentd
-        from tests.standins import stand_in
+        from projects import fluentd, linkerd, onap_so, vitess
+        from tests.standins import out_of_reach, stand_in
 
         @hookimpl
         def crosscloud_projects():
-            return [stand_in(fluentd.crosscloud_projects()[0], {site.registry!r})]
+            taken_over = [plugin.crosscloud_projects()[0] for plugin in (fluentd, linkerd, vitess, onap_so)]
+            return [*map(out_of_reach, taken_over), *(stand_in(each, {site.registry!r}) for each in taken_over)]
     """
     job = start(
-        "--projects=fluentd,fluentd-stand-in",
+        "--projects=" + ",".join(f"{name}-{what}" for name in NAMES for what in ("out-of-reach", "stand-in")),
         "--refs=stable",
         f"--registry={site.registry}",
         files={"conftest.py": re.sub(r"^ {8}", "", conftest, flags=re.M)},
     )
     assert job.wait() == 0, job.text
     cells = job.cells()
-    real, other = cells["fluentd-stable-local"], cells["fluentd-stand-in-stable-local"]
-    assert real["status"] == "n/a"
-    assert real["stages"]["build"]["error"]["message"].startswith("registry unreachable: ")
-    assert (real["pins"], real["checks"]) == ([], None)
-    assert other["status"] == "success"
-    assert other["checks"]["counts"]["failed"] == 0
     document = json.loads((job.out / "results.json").read_text())
     titles = {project["name"]: project["display_name"] for project in document["projects"]}
-    assert titles == {"fluentd": "Fluentd", "fluentd-stand-in": "Fluentd (stand-in)"}
-    assert re.search(r"^Fluentd +stable +n/a +n/a$", job.text, re.M), job.text
-    assert re.search(r"^Fluentd \(stand-in\) .* success +success$", job.text, re.M), job.text
+    assert len(cells) == len(titles) == 2 * len(NAMES)
+    for name in NAMES:
+        title = BUNDLED[name].display_name
+        real, other = cells[f"{name}-out-of-reach-stable-local"], cells[f"{name}-stand-in-stable-local"]
+        assert real["status"] == "n/a"
+        assert real["stages"]["build"]["error"]["message"].startswith("registry unreachable: registry.invalid: ")
+        assert (real["pins"], real["checks"]) == ([], None)
+        assert other["status"] == "success"
+        assert other["checks"]["counts"]["failed"] == 0
+        assert (titles[f"{name}-out-of-reach"], titles[f"{name}-stand-in"]) == (title, f"{title} (stand-in)")
+        stable = re.escape(f"stable {BUNDLED[name].stable_ref}")
+        assert re.search(rf"^{title} +{stable} +n/a +n/a$", job.text, re.M), job.text
+        assert re.search(rf"^{title} \(stand-in\) +{stable} +success +success$", job.text, re.M), job.text

@@ -8,11 +8,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"time"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
-// Of the user in the chart's configuration, whose hash it is.
-const user, password = "InfraPortalClient", "password1$"
+var configured = regexp.MustCompile(`- username: (\S+)\n +password: '([^']+)'`)
 
 func main() {
 	app, port := os.Getenv("APP"), os.Getenv("SERVER_PORT")
@@ -35,8 +37,7 @@ func main() {
 		}
 	case "api-handler-infra":
 		log.Fatal(http.Serve(listener, &standIn{
-			user:     user,
-			password: password,
+			lets:     users(os.Getenv("CONFIG_PATH")),
 			requests: remote{os.Getenv("MSO_ADAPTERS_REQUESTDB_ENDPOINT"), others()},
 			fault:    os.Getenv("STANDIN_FAULT"),
 		}))
@@ -44,6 +45,21 @@ func main() {
 		http.HandleFunc("/manage/health", health)
 		http.Handle("/requests", requests)
 		log.Fatal(http.Serve(listener, nil))
+	}
+}
+
+// users are those of the chart's configuration, by the hashes of their passwords.
+func users(path string) func(user, password string) bool {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	hashes := map[string]string{}
+	for _, found := range configured.FindAllStringSubmatch(string(text), -1) {
+		hashes[found[1]] = found[2]
+	}
+	return func(user, password string) bool {
+		return bcrypt.CompareHashAndPassword([]byte(hashes[user]), []byte(password)) == nil
 	}
 }
 
