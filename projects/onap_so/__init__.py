@@ -45,6 +45,8 @@ def crosscloud_projects() -> list[Project]:
                         build=UpstreamBuild(images={"MARIADB": "docker.io/library/mariadb"}, head="11.4"),
                         repository_url="https://github.com/MariaDB/server",
                         stable_ref="11.4",
+                        # SO was made for this one: the newest MariaDB of all is never what stable means.
+                        release_tags=r"(11)\.(4)(?:\.(\d+))?",
                     ),
                 }
             ),

@@ -15,9 +15,10 @@ class Part:
 
     build: BuildStrategy
     repository_url: str = ""
-    stable_ref: str = ""  #: tag that ``stable`` means; empty or ``auto``: the newest release
+    #: tag that ``stable`` means, unless the project's own is ``auto``; empty or ``auto``: the newest release
+    stable_ref: str = ""
     head_ref: str = ""  #: branch or tag that ``head`` means; empty: the newest served
-    release_tags: str = ""
+    release_tags: str = ""  #: as a Project's; what it does not match, like another major version, is never the newest
     follows: bool = False  #: it comes from the first part's source, so it has the first part's version
 
 
@@ -26,7 +27,8 @@ class Parts:
     """Several images, each with its own strategy and pin. The first one is the project: its version is the project's.
 
     The others are what the project is released with or tested beside. ``stable`` and ``head`` mean each part's own; a
-    literal ref is the first part's, and the others are stable then.
+    literal ref is the first part's, and the others are stable then. Where the project's stable is found out by each
+    run, so is theirs.
     """
 
     parts: Mapping[str, Part]  #: by name; the pin of ``node-exporter`` is NODE_EXPORTER
@@ -78,7 +80,8 @@ def _as_project(project: Project, name: str, part: Part) -> Project:
         project,
         name=name,
         repository_url=part.repository_url,
-        stable_ref=part.stable_ref,
+        # The newest release, beside programs that stay as old as their plugin, is what nobody installs.
+        stable_ref=project.stable_ref and part.stable_ref,
         head_ref=part.head_ref,
         release_tags=part.release_tags,
     )

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Columns are separated by tabs when the output is not a terminal: project, stable as configured, newest\n"
         "release, head, note. A stable_ref that is auto, or a branch or commit, is never changed, and none is put\n"
-        "back to an older release.\n"
+        "back to an older release. Versions of a project's further parts are its plugin's: the note has them.\n"
         "exit codes: 0 all is known, and written with --update; 1 a project's releases cannot be asked, or its ref\n"
         "cannot be changed: the others are done; 4 wrong usage or configuration"
     )
@@ -108,7 +108,7 @@ def _look(project: Project) -> Found:
     # Not as it is written: a release may have another name than its tag.
     stable = ask(project, resolve.STABLE) if project.stable_ref and newest.version else newest
     head = ask(project, resolve.HEAD)
-    notes = [newest.note, head.note]
+    notes = [newest.note, _parts(stable, newest), head.note]
     is_newer = resolve.is_newer(newest.version, stable.version, project.release_tags)
     if is_newer:
         notes.insert(0, "a newer release is out")
@@ -126,6 +126,15 @@ def _look(project: Project) -> Found:
         error="; ".join(errors),
         update=is_newer,
     )
+
+
+def _parts(stable: Ref, newest: Ref) -> str:
+    """What the project is tested beside: no file says which, but its plugin."""
+    versions = []
+    for name, part in stable.parts.items():
+        released = newest.parts.get(name, part).version
+        versions.append(f"{name} {part.version}" + (f" (newest: {released})" if released != part.version else ""))
+    return f"with {', '.join(versions)}" if versions else ""
 
 
 def _gist(error: Exception) -> str:

@@ -33,7 +33,7 @@ PARTS = Parts(
     parts={
         "main": Part(build=Known({"head": "v3", "v2": "v2"})),
         "sidecar": Part(build=Known(), follows=True),
-        "agent": Part(build=Known({"head": "v0.9"}), stable_ref="v0.5"),
+        "agent": Part(build=Known({"head": "v0.9", "stable": "v0.7"}), stable_ref="v0.5"),
     }
 )
 PROJECT = Project(name="several", build=PARTS, chart="several", stable_ref="v1")
@@ -49,6 +49,12 @@ def test_stable_and_head_are_each_parts_own(tmp_path: Path) -> None:
         assert (ref.version, {part: found.version for part, found in ref.parts.items()}) == (main, {"agent": agent})
         tags = {pin.name: pin.tag for pin in build(ref, tmp_path).pins}
         assert tags == {"MAIN": main, "SIDECAR": main, "AGENT": agent}
+
+
+def test_where_every_run_finds_out_what_is_stable_it_does_so_of_every_part() -> None:
+    moving = replace(PROJECT, stable_ref="auto")
+    for ref in ("stable", "v2"):
+        assert PARTS.resolve(moving, ref).parts["agent"].version == "v0.7"
 
 
 def test_a_literal_ref_is_the_first_parts_and_the_others_are_stable() -> None:

@@ -156,6 +156,36 @@ def test_nothing_goes_back_and_no_branch_is_replaced(
     assert (root / "cross-cloud.yml").read_text() == text
 
 
+@pytest.mark.parametrize(
+    ("stable", "shown", "note"),
+    [
+        ("v1.0.0", "v1.0.0", "a newer release is out; with agent v0.5.0 (newest: v0.6.0), tool v2.0.0"),
+        ("auto", "auto", "with agent v0.6.0, tool v2.0.0"),
+    ],
+)
+def test_the_parts_of_a_project_are_told_with_newer_ones(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stable: str, shown: str, note: str
+) -> None:
+    more = (
+        "from pytest_crosscloud.build.parts import Part, Parts\n"
+        + PLUGIN.partition("    return [")[0]
+        + (
+            "    agent, tool = (Part(build=Strategy(), stable_ref=ref) for ref in ('v0.5.0', 'v2.0.0'))\n"
+            "    parts = {'several': Part(build=Strategy()), 'agent': agent, 'tool': tool}\n"
+            "    return [Project(name='several', build=Parts(parts=parts), chart='c', stable_ref='v1.0.0')]\n"
+        )
+    )
+    (root / "projects/more.py").write_text(more)
+    text = f"projects:\n  several:\n    stable_ref: {stable}\n"
+    (root / "cross-cloud.yml").write_text(text)
+    for name, tags in (("SEVERAL", "v1.0.0 v1.1.0"), ("AGENT", "v0.5.0 v0.6.0"), ("TOOL", "v2.0.0")):
+        monkeypatch.setenv(name, tags)
+    assert cli.main(["refs", "several"]) == 0
+    assert capsys.readouterr().out == f"several\t{shown}\tv1.1.0\t0123456789ab\t{note}\n"
+    assert cli.main(["refs", "several", "--update"]) == 0
+    assert (root / "cross-cloud.yml").read_text() == text.replace("v1.0.0", "v1.1.0")
+
+
 def test_what_cannot_be_edited_is_named_with_its_place(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = FILE.replace('"v1.9.0"', "&v v1.9.0")
     (root / "cross-cloud.yml").write_text(text)

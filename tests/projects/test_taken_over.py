@@ -54,6 +54,15 @@ def test_the_newest_release_is_found_among_other_tags(name: str, tags: list[str]
     assert resolve.newest(tags, PROJECTS[name].release_tags) == tags[newest]
 
 
+def test_the_database_of_onap_so_moves_within_its_series() -> None:
+    build = PROJECTS["onap-so"].build
+    assert isinstance(build, Parts)
+    database = build.parts["mariadb"]
+    tags = ["11.4", "11.4.9", "11.4.10", "11.4.11-noble", "11.8.3", "12.1.2", "latest", "lts"]
+    assert resolve.newest(tags, database.release_tags) == "11.4.10"
+    assert resolve.is_release(database.stable_ref, database.release_tags)
+
+
 @each
 def test_a_stand_in_is_never_shown_as_the_project(project: Project) -> None:
     other = standins.stand_in(project, REGISTRY)
