@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -25,8 +26,11 @@ func ownTests(program string) []check {
 		if err != nil {
 			return "", fmt.Errorf("%w: %s", err, lastLines(output))
 		}
-		if len(checks) == 0 {
+		if len(checks) == 0 && !slices.Contains(output, "PASS") {
 			return "", fmt.Errorf("none ran: %s", lastLines(output))
+		}
+		if len(checks) == 0 { // older versions read them from the folder of their sources, which is not here
+			return "", skipped("this version embeds no PromQL files in its tests")
 		}
 		return fmt.Sprintf("%d files", len(checks)), nil
 	}})

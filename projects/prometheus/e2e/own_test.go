@@ -42,8 +42,23 @@ func TestEveryFileOfUpstreamIsACheck(t *testing.T) {
 	}
 }
 
+func TestAVersionWithoutFilesOfItsOwnIsNoFault(t *testing.T) {
+	for _, output := range []string{
+		"=== RUN   TestEvaluations\n--- PASS: TestEvaluations (0.00s)\nPASS\n",
+		"testing: warning: no tests to run\nPASS\n",
+	} {
+		report := &report{suite: "prometheus"}
+		for _, check := range ownTests(program(t, output, "0")) {
+			report.make(check)
+		}
+		if len(report.cases) != 1 || report.skipped() != 1 {
+			t.Errorf("%q: %+v", output, report.cases)
+		}
+	}
+}
+
 func TestATestProgramThatDoesNotRunIsSeen(t *testing.T) {
-	for output, exit := range map[string]string{"panic: runtime error\n": "2", "PASS\n": "0"} {
+	for output, exit := range map[string]string{"panic: runtime error\n": "2", "nothing of tests\n": "0"} {
 		checks := ownTests(program(t, output, exit))
 		if _, err := checks[0].run(); len(checks) != 1 || err == nil || !strings.Contains(err.Error(), strings.TrimSpace(output)) {
 			t.Errorf("%d checks, %v", len(checks), err)
