@@ -28,6 +28,9 @@ def crosscloud_projects() -> list[Project]:
             # vtgate, tablets and topology in one process, over a mysqld for each shard: for tests, by Vitess itself.
             build=UpstreamBuild(images={"VITESS": "docker.io/vitess/vttestserver"}, head="mysql84"),
             chart="vitess",
+            # Two at a time would be two databases, so the old one ends before the new one starts: 30 s for the one,
+            # and for the other, which makes its databases first, the 300 s of the chart's probe.
+            upgrade_gap=330,
             e2e=E2E(
                 build=GoProgram(directory=_HERE / "e2e", image="vitess/e2e"),
                 # What the chart's values ask for.

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from pytest_crosscloud import paths, plugins
+from pytest_crosscloud.model import Project
 from pytest_crosscloud.toolchain.tools import tool
 from tests.projects.kubernetes_schema import faults
 
@@ -45,6 +46,21 @@ def test_a_chart_renders_to_what_kubernetes_takes(chart: Path, tmp_path: Path) -
         objects = render(chart, "--values", str(tmp_path / "values.json"))
         assert objects
         assert faults(objects) == []
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
+def test_a_release_that_ends_before_its_successor_starts_may_be_away_so_long(project: Project) -> None:
+    main = [
+        found["spec"]
+        for found in render(paths.data("charts", project.chart))
+        if (found["kind"], found["metadata"]["name"]) == ("Deployment", "release")
+    ]
+    for spec in main:
+        if spec.get("strategy", {}).get("type") == "Recreate":
+            pod = spec["template"]["spec"]
+            probe = pod["containers"][0]["startupProbe"]
+            start = probe["periodSeconds"] * probe["failureThreshold"]
+            assert project.upgrade_gap == pod.get("terminationGracePeriodSeconds", 30) + start
 
 
 def break_field(objects: list[Manifest]) -> None:
