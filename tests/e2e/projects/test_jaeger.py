@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from projects import jaeger
+from pytest_crosscloud.build.go import GoBuild
 from pytest_crosscloud.errors import StageError
 from pytest_crosscloud.model import Artifacts, ErrorClass
 from tests.e2e.site import Site, open_site
@@ -74,12 +75,18 @@ def test_a_wrong_configuration_is_found_by_its_checks(site: Site, stable: Artifa
     assert (result.exit_code, set(failures)) == (1, expected), Path(result.log).read_text()
 
 
-def test_another_version_under_the_tag_is_found(site: Site, stable: Artifacts) -> None:
-    claimed = replace(stable, ref=replace(stable.ref, version="v1.77.0"))
+def test_an_image_of_another_version_under_the_tag_is_found(site: Site, stable: Artifacts) -> None:
+    """The same source, linked as another release: one that is older takes as long to compile as all else here."""
+    assert isinstance(PROJECT.build, GoBuild)
+    older = replace(PROJECT.build, ldflags=PROJECT.build.ldflags.replace("{version}", "v1.75.0"))
+    pins = site.build(replace(PROJECT, build=older)).pins
 
-    result, failures = site.verdict("another-version", PROJECT, claimed)
+    result, failures = site.verdict("another-version", PROJECT, replace(stable, pins=pins))
 
+    assert pins[0].tag == stable.pins[0].tag
+    assert pins[0].digest != stable.pins[0].digest
     assert (result.exit_code, set(failures)) == (1, {"the version that was built"})
+    assert "v1.76.0" in failures["the version that was built"]
 
 
 def test_an_image_of_another_program_never_gets_ready(site: Site, stable: Artifacts) -> None:
