@@ -48,6 +48,21 @@ def published(site: Site) -> Callable[..., Project]:
     return published_
 
 
+@pytest.fixture(autouse=True)
+def room(site: Site) -> Iterator[None]:
+    """What a test has installed goes with it: a node has not the CPU for all of it."""
+    yield
+    api = Api(site.cluster.kubeconfig)
+
+    def installed() -> list[str]:
+        names = (found["metadata"]["name"] for found in api.get("/api/v1/namespaces")["items"])
+        return [name for name in names if name.startswith(NAMES)]
+
+    for name in installed():
+        api.delete(f"/api/v1/namespaces/{name}")
+    site.stage("room", 180).wait_until(lambda: not installed(), "the test's namespaces to be gone", interval=0.5)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stand_in_is_installed_by_its_digest_and_passes_every_check(
     site: Site, published: Callable[..., Project], name: str
