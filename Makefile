@@ -10,10 +10,14 @@ ROOT   := $(filter 0,$(shell id -u))
 
 # Most of a test is waiting, so several run at a time; of those with machines fewer, and each file's one after the other.
 # Both kinds run, whatever becomes of the first. Tests that need minutes or an emulator are for test-all.
-PYTEST := $(VENV)/python -m pytest
+# What each leaves out, and why, is said at the end of all.
+LEFT_OUT := .pytest_cache/left-out
+PYTEST := CROSSCLOUD_TESTS_LEFT_OUT=$(LEFT_OUT) $(VENV)/python -m pytest
 define run-tests
+mkdir -p $(dir $(LEFT_OUT)); : > $(LEFT_OUT); \
 $(PYTEST) -n 4 --dist worksteal -m "not root$(1)" tests || failed=1; \
 $(if $(ROOT),$(PYTEST) -n 2 --dist loadfile -m "root$(1)" tests || failed=1;) \
+cat $(LEFT_OUT); \
 exit $${failed:-0}
 endef
 
@@ -50,11 +54,12 @@ lint: venv  ## style and types
 	$(VENV)/mypy
 
 test: lint $(if $(ROOT),setup)  ## all tests but those that need minutes each
+	$(if $(ROOT),@$(VENV)/python -m tests.programs)
 	$(call run-tests, and not slow)
 	@$(if $(ROOT),,echo "Left out: the tests marked root. They start real machines and clusters, which needs root: sudo make test")
 
 test-all: lint $(if $(ROOT),setup)  ## the slow tests too
-	$(if $(ROOT),@$(VENV)/python -m tests.e2e.guest)
+	$(if $(ROOT),@$(VENV)/python -m tests.programs && $(VENV)/python -m tests.e2e.guest)
 	$(call run-tests)
 	scripts/oldest-pytest -m "not root and not slow" tests/run tests/pipeline
 	@$(if $(ROOT),,echo "Left out: the tests marked root. They start real machines and clusters, which needs root: sudo make test-all")

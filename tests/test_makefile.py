@@ -47,6 +47,7 @@ def test_without_root_the_tests_that_need_it_are_left_out_and_it_is_said(target:
     assert (f'-m "root{slow}" tests' in commands) == bool(root)
     assert ("Left out" in commands) == (not root)
     assert ("crosscloud setup" in commands) == bool(root), "unit tests need no Debian package"
+    assert ("-m tests.programs" in commands) == bool(root)
     assert all(check in commands for check in ("ruff check", "ruff format --check", "mypy"))
 
 
@@ -115,3 +116,19 @@ def test_after_a_kill_half_way_it_is_made_anew(checkout: Path) -> None:
     for stamp in (checkout / ".venv").glob(".made-from-*"):
         stamp.unlink()
     assert "making .venv" in venv(checkout)
+
+
+def test_the_end_of_the_tests_says_what_each_of_them_left_out(tmp_path: Path) -> None:
+    """As the recipe runs it, with a python that adds what it was told to select."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\n[ -n "$CROSSCLOUD_TESTS_LEFT_OUT" ] || exit 0\necho running\n')
+    python.write_text(python.read_text() + 'echo "Left out: $*" >> "$CROSSCLOUD_TESTS_LEFT_OUT"\nexit 1\n')
+    python.chmod(0o755)
+    (recipe,) = [line for line in make("--dry-run", "test", "ROOT=0").splitlines() if "failed=1" in line]
+    shell = recipe.replace(".venv/bin/python", str(python))
+    for _ in range(2):  # nothing of the last time is said again
+        done = subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+        lines = done.stdout.splitlines()
+        assert lines[:2] == ["running", "running"]
+        assert ["not root" in line for line in lines[2:]] == [True, False]

@@ -6,7 +6,6 @@ import base64
 import itertools
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -16,7 +15,9 @@ from typing import Any, Self
 
 import websocket
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from tests import programs
+
+CHROMIUM = programs.browser()
 
 FLAGS = (
     "--headless",
