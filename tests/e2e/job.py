@@ -16,6 +16,7 @@ import pytest_crosscloud
 from pytest_crosscloud import machine
 from pytest_crosscloud.run import processes
 from pytest_crosscloud.run.store import open_store
+from tests.e2e.computer import Computer
 
 #: Seconds for one run, with what it builds cached or not.
 DEADLINE = 1500.0
@@ -33,6 +34,7 @@ class Job:
         command = [sys.executable, "-m", "pytest", "-n", "auto", "--clouds=local", "--projects=coredns", *arguments]
         self.out = rootdir / "reports" / "out"
         self.log = rootdir / "pytest.log"
+        self._before = Computer()
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command,
@@ -70,12 +72,13 @@ class Job:
         return {cell["id"]: cell for cell in data["cells"]}
 
     def traces(self) -> list[str]:
-        """What is left of the run on this computer."""
+        """What is left of the run on this computer: what the product says, and what this computer shows itself."""
         resources = open_store().resources(self.run)
         return [
             *(f"process {process.pid}" for process in processes.of_run(self.run)),
             *machine.leftovers(self.run),
             *(f"{item.kind} {item.name} is {item.state}" for item in resources if item.state != "destroyed"),
+            *self._before.left(self.run),
         ]
 
 

@@ -31,6 +31,7 @@ from pytest_crosscloud.model import (
 )
 from pytest_crosscloud.stage import StageContext
 from pytest_crosscloud.toolchain import pins
+from tests.e2e.computer import Computer
 
 #: Seconds for a cluster, or for a build of which nothing is cached.
 _LONG = 1800.0
@@ -108,12 +109,13 @@ def _hook() -> HookRelay:
 
 @contextmanager
 def open_site(name: str, directory: Path, kubernetes: str = "") -> Iterator[Site]:
-    """A site with one node, gone afterwards.
+    """A site with one node, gone afterwards without a trace.
 
     :param name: of the run; the process is added, so that two checkouts can be tested at a time.
     :param kubernetes: a version; empty: the pinned one.
     """
     run = f"{name}{os.getpid()}"
+    before = Computer()
     stage = StageContext("provision local", run, directory / "provision", time.monotonic() + _LONG)
     spec: dict[str, object] = {}
     cloud = LocalCloud(name="local")
@@ -139,3 +141,4 @@ def open_site(name: str, directory: Path, kubernetes: str = "") -> Iterator[Site
             cloud.destroy(replace(request, stage=late))
     finally:
         registry.release(spec)
+    assert before.left(run) == []

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ import pytest
 from pytest_crosscloud import machine, paths
 from pytest_crosscloud.machine import cgroups, disk
 from pytest_crosscloud.machine.clone import clone
+from tests.e2e.computer import Computer
 
 pytestmark = [
     pytest.mark.root,
@@ -48,9 +50,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     name = f"t{uuid.uuid4().hex[:8]}"
+    before = Computer()
     yield name
     machine.destroy_run(name)
     assert machine.leftovers(name) == []
+    assert before.left(name) == []
 
 
 @pytest.fixture
@@ -273,6 +277,7 @@ def test_a_cloned_disk_shares_image_layers_and_no_file_that_is_written(run: str,
     up(run, f"{run}-b", f"{network}.11", tmp_path, "--disk-from", str(source))
     assert await_boot(f"{run}-b") == "running"
     assert "test.local/test:1" in inside(f"{run}-b", "ctr", "--namespace=k8s.io", "images", "list", "--quiet")
+    shutil.rmtree(disk.home(name))  # which was to be kept
 
 
 @pytest.mark.skipif(not cgroups.current().v1, reason="this host has cgroup v2 only: all the other tests show it")

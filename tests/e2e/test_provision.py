@@ -22,6 +22,7 @@ from pytest_crosscloud.errors import StageError
 from pytest_crosscloud.model import Cluster, ProvisionRequest, Ref
 from pytest_crosscloud.stage import StageContext
 from pytest_crosscloud.toolchain.node import NodeBundle, node_bundle
+from tests.e2e.computer import Computer
 
 pytestmark = pytest.mark.root
 
@@ -44,6 +45,7 @@ def run() -> Iterator[str]:
 def make_request(tmp_path: Path, run: str) -> Iterator[MakeRequest]:
     """Makes requests for clusters of the run; what was provisioned is destroyed, and then nothing may be left."""
     made: list[ProvisionRequest] = []
+    before = Computer()
 
     def make(name: str = "local", workers: int = 0, **variables: Any) -> ProvisionRequest:
         directory = tmp_path / name
@@ -70,6 +72,7 @@ def make_request(tmp_path: Path, run: str) -> Iterator[MakeRequest]:
         request.cloud.destroy(request)
         request.cloud.destroy(request)
     assert machine.leftovers(run) == []
+    assert before.left(run) == []
 
 
 def bundle(cluster: Cluster) -> NodeBundle:
