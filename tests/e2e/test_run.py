@@ -57,8 +57,26 @@ def test_the_main_job_ends_green_and_leaves_nothing(start: Callable[..., Job]) -
     page = (job.out / "index.html").read_text()
     assert all(version in page for version in versions.values())
     assert all(version in job.text for version in versions.values())
+    _is_in_allure(job, cells)
     assert job.traces() == []
     _no_secret(job, secrets)
+
+
+def _is_in_allure(job: Job, cells: dict[str, Any]) -> None:
+    """Every cell is a test of Allure's, with axes as labels and stages as steps; and its CLI has made the report."""
+    results = [json.loads(path.read_text()) for path in (job.out / "allure-results").glob("*-result.json")]
+    by_name = {result["name"]: result for result in results}
+    report = json.loads((job.out / "allure" / "test-results.json").read_text())["byId"].values()
+    assert "<script" in (job.out / "allure" / "index.html").read_text(), job.text
+    for name, cell in cells.items():
+        test = by_name[f"test_e2e[{name}]"]
+        labels = {label["name"]: label["value"] for label in test["labels"]}
+        axes = {"project": cell["project"], "ref": cell["ref"]["name"], "cloud": cell["cloud"]}
+        assert labels.items() >= axes.items()
+        assert [step["name"].split()[0] for step in test["steps"]] == list(GREEN)
+        assert {step["status"] for step in test["steps"]} == {"passed"}
+        (shown,) = [entry for entry in report if entry["name"] == test["name"]]
+        assert (shown["status"], shown["environment"]) == ("passed", axes["cloud"])
 
 
 def _secrets(job: Job) -> set[bytes]:
@@ -147,6 +165,8 @@ def test_a_head_that_does_not_build_is_na_and_a_red_e2e_is_repeated_elsewhere(
     assert error["class"] == "product"
     assert "broken-on-purpose" in error["message"]
     assert broken_cell["stages"]["e2e"]["upstream"] == "build coredns-head"
+    assert _table(job.text)["coredns"] == [("stable", "success", "success"), ("head", "failed", "n/a")]
+    assert _page(job)["coredns"] == [("stable", "success", "success"), ("head", "failed", "n/a")]
     assert "Traceback" not in job.text
     assert job.traces() == []
 
@@ -174,6 +194,27 @@ def test_a_head_that_does_not_build_is_na_and_a_red_e2e_is_repeated_elsewhere(
     repeated = json.loads((elsewhere / "reports" / "repro" / "results.json").read_text())["cells"][0]
     digests = [pin["digest"] for pin in repeated["pins"]]
     assert digests == [pin["digest"] for pin in cells["dns-stable-local"]["pins"]]
+
+
+def _table(text: str) -> dict[str, list[tuple[str, ...]]]:
+    """Ref, build and cloud of each project's rows in the table at the end of the terminal."""
+    table = text.rpartition(" crosscloud run ")[2]
+    found: dict[str, list[tuple[str, ...]]] = {}
+    # Below a row stands what went wrong in it.
+    for project, ref, *shown in re.findall(r"^(\S*) +(stable|head) v\S+ +(\S+) +(\S+)$", table, re.MULTILINE):
+        found.setdefault(project.lower() or list(found)[-1], []).append((ref, *shown))
+    return found
+
+
+def _page(job: Job) -> dict[str, list[tuple[str, ...]]]:
+    """The same of the page: what is written in the table's rows, by the texts of its badges."""
+    table = (job.out / "index.html").read_text().partition("<tbody")[2].partition("</table>")[0]
+    found = {}
+    for body in f"<tbody{table}".split("<tbody")[1:]:
+        rows = re.findall(r'<span class="ref">(.*?)</span>(.*?)</tr>', body, re.DOTALL)
+        shown = [(ref, *re.findall(r'class="badge[^>]*>(.*?)<', rest)) for ref, rest in rows]
+        found[body.split('"')[1]] = shown
+    return found
 
 
 @pytest.mark.parametrize("moment", ["provision", "deploy"])

@@ -186,7 +186,6 @@ def installed() -> Path | None:
     return Path(found) if found else None
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(installed() is None, reason="no Allure CLI: crosscloud setup installs it")
 def test_the_cli_makes_a_report_with_environments_and_history(tmp_path: Path) -> None:
     summary = finished(sample())
