@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +125,8 @@ def test_a_cloud_without_room_and_one_that_is_broken(capsys: pytest.CaptureFixtu
 
 def test_nobody_is_waited_for_for_ever(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "DEADLINE", 0.3)
-    started = time.monotonic()
-    [row] = diagnosed(capsys, "slow", 1)
-    assert time.monotonic() - started < 5
-    assert row[1:3] == ["answer", "missing"]
+    late = ["slow", "answer", "missing", "did not answer within 0 s; check the network and the proxy"]
+    assert diagnosed(capsys, "slow", 1) == [late], "a preflight that was waited for has nothing to say"
 
 
 def test_names_that_nobody_knows(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -143,13 +142,12 @@ def test_a_flood_fills_no_disk_and_loses_no_result(place: Place, play: Callable[
 
 def test_an_image_that_is_not_there_fails_at_once(place: Place) -> None:
     missing = dataclasses.replace(place.coredns.pins[0], digest="sha256:" + "0" * 64)
-    started = time.monotonic()
 
     with pytest.raises(StageError, match=f"image {missing.reference} cannot be pulled") as raised:
         place.deploy("no-image", pin=missing, seconds=600)
 
     assert raised.value.error_class == ErrorClass.INFRASTRUCTURE
-    assert time.monotonic() - started < 300  # not Helm's whole time
+    assert raised.value.__cause__ is None, "Helm has not come to the end of its time: it would be the cause"
 
 
 def test_an_e2e_image_that_is_not_there_is_not_the_products_fault(place: Place, release: Release) -> None:
