@@ -27,7 +27,7 @@ from . import clusters, context, making, preflight, processes, reaper, refs, res
 from .graph import Graph
 from .leases import open_leases
 from .outcomes import Recorder
-from .output import Output, copy_logs, reporter
+from .output import Output, OutputInUse, copy_logs, reporter
 from .plan import Plan
 from .session import WORKER_INPUT
 from .standing import Standing, standing
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from ..matrix import Matrix
     from .context import Run
     from .session import Session
+
+
+#: Seconds to wait for the reports of a killed run that this one goes on with: Allure's alone take some.
+_REPORTS = 60.0
 
 
 class Controller:
@@ -98,7 +102,7 @@ class Controller:
         kubernetes = refs.resolve_kubernetes(this.config, this.matrix, finished.kubernetes() if finished else {})
         resolved = refs.resolve(this.config, this.matrix, finished.refs() if finished else {}, kubernetes)
         out = Path(this.settings.out)
-        self._output = Output(out, given=bool(config.getoption("--crosscloud-out")))
+        self._output = self._claim(out, given=bool(config.getoption("--crosscloud-out")))
         if reporter(out) != this.settings.resumes or not this.old:
             self._output.clear()
         run_id = context.create(store, this.settings, plan, resolved.refs, kubernetes)
@@ -133,6 +137,19 @@ class Controller:
             done = len(finished.stages)
             self._watcher.write_line(f"going on with run {this.settings.resumes}: {done} of its stages are done")
         self._watcher.start()
+
+    def _claim(self, out: Path, *, given: bool) -> Output:
+        """The folder to report into, where the reports of the killed run that this one goes on with may not be done."""
+        try:
+            return Output(out, given=given)
+        except OutputInUse:
+            old = self._session.old
+            if not old or Path(old.run.record["settings"]["out"]) != out:
+                raise
+            shown: Any = self._session.pytest_config.pluginmanager.get_plugin("terminalreporter")
+            if shown:
+                shown.write_line(f"waiting for the reports of run {old.run.id}")
+        return Output(out, given=given, patience=_REPORTS)
 
     def _take_over(self, run: Run, old: RunRecord, finished: resume.Finished) -> int:
         """What is needed from the start of the run that this one goes on with.
@@ -355,7 +372,8 @@ def _preflight(session: Session) -> None:
             "no disk:\n  " + "\n  ".join(lacking),
             remedy="make room, or name others: --crosscloud-out, XDG_STATE_HOME, XDG_CACHE_HOME, TMPDIR",
         )
-    found = preflight.lacking(session.config, session.matrix, session.limits, session.registry)
+    there = takeover.clusters(open_store(), session.old.run.id) if session.old else ()
+    found = preflight.lacking(session.config, session.matrix, session.limits, session.registry, there)
     if missing := {name: lines for name, lines in found.items() if lines}:
         raise ConfigurationError(
             "\n".join(f"cloud {name} cannot be used here:\n  " + "\n  ".join(lines) for name, lines in missing.items()),

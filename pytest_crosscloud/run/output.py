@@ -19,23 +19,29 @@ _FOLDERS = (*_LOGS, "allure-results", "allure")
 _FILES = ("results.json", "index.html", "junit.xml", "allure.log")
 
 
+class OutputInUse(ConfigurationError):
+    """Another run reports there now."""
+
+
 class Output:
     """Holds the folder until ``release``, or the end of this process.
 
     :param given: whether somebody named it; the default folder is ours in any case.
-    :raises ConfigurationError: another run reports there now, or it holds what is somebody else's.
+    :param patience: seconds to wait for another run that reports there now.
+    :raises OutputInUse: it still does.
+    :raises ConfigurationError: it holds what is somebody else's.
     """
 
-    def __init__(self, out: Path, *, given: bool) -> None:
+    def __init__(self, out: Path, *, given: bool, patience: float = 0.0) -> None:
         self._out = out
         if given and out.is_dir() and not (out / _MARKER).exists() and any(out.iterdir()):
             raise ConfigurationError(f"{out} has files that are not a run's", remedy="name a new or an empty folder")
         out.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(out / _MARKER)
         try:
-            self._lock.acquire(blocking=False)
+            self._lock.acquire(timeout=patience)
         except Timeout:
-            raise ConfigurationError(
+            raise OutputInUse(
                 f"another run reports into {out}", remedy="wait for it, or give this one --crosscloud-out=DIR"
             ) from None
 

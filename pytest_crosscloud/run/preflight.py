@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 from ..declared import describe
@@ -20,11 +20,16 @@ OWN_REGISTRY = "run"
 
 
 def lacking(
-    config: Config, matrix: Matrix, limits: Iterable[Limit], registry: str | None = None
+    config: Config,
+    matrix: Matrix,
+    limits: Iterable[Limit],
+    registry: str | None = None,
+    there: Collection[str] = (),
 ) -> dict[str, list[str]]:
     """By cloud of the matrix: what is missing to use it here, or has no room for the run's clusters. Asks each once.
 
     :param registry: what ``--registry`` says, empty if nothing; None: it is not known yet.
+    :param there: ids of clusters that are there already, and need no more room.
     """
     clusters: dict[str, list[str]] = {}
     for target in matrix.clusters:
@@ -32,11 +37,11 @@ def lacking(
     found = {}
     for name, ids in clusters.items():
         cloud = config.clouds[name]
-        most = at_once(limits, ids)
+        most = at_once(limits, ids) - len({*there} & {*ids})
         many = f"{most} clusters at a time" if most > 1 else "a cluster"
         found[name] = [*_asked("preflight", cloud.preflight), *_unreachable(cloud, matrix, registry)] or [
             f"no room for {many}: {line}"
-            for line in _asked("capacity", lambda: cloud.capacity(most))  # noqa: B023
+            for line in (_asked("capacity", lambda: cloud.capacity(most)) if most > 0 else ())  # noqa: B023
         ]
     return found
 

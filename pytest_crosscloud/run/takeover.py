@@ -55,6 +55,17 @@ def spare(store: Store, run: str) -> Callable[[], None]:
     return let_go
 
 
+def clusters(store: Store, run: str) -> set[str]:
+    """Ids of the clusters that a run has left, and that one which goes on with it may take."""
+    soon = time.time() + _MARGIN
+    return {
+        resource.spec["target"]
+        for resource in store.resources(run)
+        if resource.kind == "cluster"
+        and (resource.state == "live" or (resource.state == "kept" and (resource.expires or 0) > soon))
+    }
+
+
 def take(store: Store, leases: Leases, resource: Resource, run: str, **spec: Any) -> Resource | None:
     """Make something that stays, until it expires, ``run``'s own; None: another has it, or it is being destroyed.
 

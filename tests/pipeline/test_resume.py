@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from pytest_crosscloud.run import context, processes
 from pytest_crosscloud.run.store import RunRecord, Store, open_store
@@ -140,6 +141,44 @@ def test_clusters_that_still_live_are_taken_over(rootdir: Rootdir, store: Store,
     assert owned[f"xc-{old.id}-here"] == (new.id, "destroyed")
     assert sorted(rootdir.ledger("destroy")) == ["destroy here", "destroy there"]
     assert not context.directory(old.id).joinpath("clusters", "here").exists(), "its keys go with the cluster"
+
+
+def test_a_cluster_that_is_there_needs_no_more_room(rootdir: Rootdir, store: Store) -> None:
+    select = ("--clouds=here", "--projects=demo", "--refs=stable")
+    with cut_off(rootdir, "e2e demo-stable-here", *select, "--keep-failed=1h"):
+        (old,) = store.runs()
+    wait_for_reaper(store)
+    rootdir.make("capacity", "0")
+
+    assert rootdir.run(*select).ret == 4, "another one would need it"
+    result = rootdir.run("--resume", old.id)
+
+    assert result.ret == 0, result.stdout.str() + result.stderr.str()
+    assert rootdir.ledger("start provision") == ["start provision here"]
+    rootdir.make("capacity", "1")
+    with cut_off(rootdir, "e2e demo-stable-there", "--clouds=there", *select[1:]):
+        pass
+    wait_for_reaper(store)
+    rootdir.make("capacity", "0")
+    result = rootdir.run("--resume", "--clouds=there", *select[1:])
+    assert result.ret == 4, "it is gone, and would be made again"
+    result.stderr.fnmatch_lines(["*no room for a cluster*"])
+
+
+def test_the_reports_of_the_killed_run_are_waited_for(rootdir: Rootdir, store: Store) -> None:
+    select = ("--clouds=here", "--projects=demo", "--refs=stable")
+    with cut_off(rootdir, "e2e demo-stable-here", *select):
+        pass
+    wait_for_reaper(store)
+    command = [sys.executable, "-m", "pytest", "--registry=registry.test"]
+    shown = rootdir.path / "shown"
+    with FileLock(rootdir.out / ".crosscloud"):  # as who writes them has it
+        assert rootdir.run(*select).ret == 4, "another run does not wait"
+        with shown.open("wb") as output:
+            process = subprocess.Popen([*command, "--resume"], stdout=output, stderr=output)
+        eventually(lambda: process.poll() is not None or "waiting for the reports of" in shown.read_text(), "word", 60)
+    assert process.wait(60) == 0, shown.read_text()
+    assert f"waiting for the reports of run {store.runs()[0].id}\n" in shown.read_text()
 
 
 def test_what_cannot_be_resumed_is_a_usage_error(rootdir: Rootdir, store: Store) -> None:
