@@ -54,6 +54,7 @@ def crosscloud_clouds() -> list[Cloud]:
                     "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "ALICLOUD_SECRET_KEY",
                     "ALIBABA_CLOUD_REGION_ID": "ALICLOUD_REGION",
                 },
+                of_all=(("aliyun", "tag", "ListTagValues", "--Key", "crosscloud-run", "--PageSize", "1000"),),
             ),
         )
     ]

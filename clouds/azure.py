@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,8 @@ def _subscription() -> tuple[str, ...]:
 class Listing(Inventory):
     """Of one subscription."""
 
-    def names(self, run: str) -> list[str]:
-        return self.read(az(*(argument.replace("{run}", run) for argument in self.argv[1:])))
+    def ask(self, argv: Sequence[str]) -> str:
+        return az(*argv[1:])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +128,7 @@ def crosscloud_clouds() -> list[Cloud]:
             inventory=Listing(
                 ("az", "group", "list", "--tag", "crosscloud-run={run}", "--query", "[].id", "--output", "tsv"),
                 _PROGRAM,
+                of_all=(("az", "group", "list", "--tag", "crosscloud-run", "--query", "[].name", "--output", "tsv"),),
             ),
         )
     ]

@@ -27,6 +27,9 @@ _ENVIRONMENT = {
     "CLOUDSDK_CORE_PROJECT": "GOOGLE_PROJECT",
 }
 
+#: What a cluster has, all of it with names that begin with the cluster's.
+_KINDS = ("instances", "disks", "addresses", "firewall-rules", "routes", "networks subnets", "networks")
+
 #: Seconds to read a node's console.
 _CONSOLE = 30.0
 
@@ -114,6 +117,7 @@ def crosscloud_clouds() -> list[Cloud]:
                     _list("networks", "name~^xc-{run}-"),
                 ),
                 environment=_ENVIRONMENT,
+                of_all=tuple(_list(kind, "name~^xc-") for kind in _KINDS),
             ),
         )
     ]

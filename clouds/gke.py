@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pytest_crosscloud.model import Cloud
 
 
-def _list(kind: str, condition: str) -> tuple[str, ...]:
-    return ("gcloud", *kind.split(), "list", f"--filter={condition}", "--format=value(selfLink)")
+def _list(kind: str, condition: str, field: str = "selfLink") -> tuple[str, ...]:
+    return ("gcloud", *kind.split(), "list", f"--filter={condition}", f"--format=value({field})")
 
 
 @hookimpl
@@ -52,6 +52,14 @@ def crosscloud_clouds() -> list[Cloud]:
                     "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": "GOOGLE_APPLICATION_CREDENTIALS",
                     "CLOUDSDK_CORE_PROJECT": "GOOGLE_PROJECT",
                 },
+                of_all=(
+                    _list("container clusters", "name~^xc-"),
+                    # Of nodes that outlived their cluster: GKE has its own names for them.
+                    _list("compute instances", "labels.crosscloud-run:*", "labels.crosscloud-run"),
+                    _list("compute disks", "labels.crosscloud-run:*", "labels.crosscloud-run"),
+                    _list("compute networks subnets", "name~^xc-"),
+                    _list("compute networks", "name~^xc-"),
+                ),
             ),
         )
     ]

@@ -58,6 +58,13 @@ def crosscloud_clouds() -> list[Cloud]:
                     ("hcloud", "VPC", "ListVpcsByTags", *_TAG, *_FORMAT),
                     ("hcloud", "VPC", "ListSubnetsByTags", *_TAG, *_FORMAT),
                 ),
+                # By tag these list the values that they are given. Addresses have the name of their bandwidth.
+                of_all=(
+                    ("hcloud", "ECS", "ListServersDetails", "--name=xc-", *_FORMAT),
+                    ("hcloud", "EIP", "ListPublicips/v2", *_FORMAT),
+                    ("hcloud", "VPC", "ListVpcs/v2", *_FORMAT),
+                    ("hcloud", "VPC", "ListSubnets", *_FORMAT),
+                ),
             ),
         )
     ]

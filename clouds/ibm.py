@@ -45,6 +45,7 @@ def crosscloud_clouds() -> list[Cloud]:
                 ("ibmcloud", "resource", "search", 'tags:"crosscloud-run:{run}"', "--output", "json"),
                 "install the IBM Cloud CLI, and log it in to the account of IC_API_KEY, whose resources alone it sees:"
                 " with that key as IBMCLOUD_API_KEY in the environment, ibmcloud login --no-region",
+                of_all=(("ibmcloud", "resource", "search", "name:xc-*", "--output", "json"),),
             ),
         )
     ]

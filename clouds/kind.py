@@ -6,17 +6,22 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_crosscloud import hookimpl
+from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.model import Cloud, Node
 
 if TYPE_CHECKING:
     from pytest_crosscloud.model import Cluster, ProvisionRequest
 
 _CERTS = "/etc/containerd/certs.d"
+
+#: Seconds for kind to list or delete a cluster.
+_PATIENCE = 120.0
 
 #: Where the engines keep their containers, unless they are told otherwise.
 _STORAGE = {"docker": "/var/lib/docker", "podman": "/var/lib/containers"}
@@ -66,14 +71,49 @@ class KindCloud(Cloud):
 
         return clusters.answers(cluster)
 
+    def owned(self, run: str) -> list[str]:
+        return [name for name in _clusters() if name.startswith(f"xc-{run}-")]
+
+    def runs(self) -> list[str]:
+        return sorted({name.split("-")[1] for name in _clusters() if name.startswith("xc-")})
+
+    def sweep(self, run: str) -> None:
+        for name in self.owned(run):
+            _ask("delete", "cluster", "--name", name)
+
     def console(self, request: ProvisionRequest, target: Path) -> None:
         _kind(request, "export", "logs", str(target / "console"), "--name", request.name, check=False)
 
 
 def _kind(request: ProvisionRequest, *arguments: str, stdin: str | None = None, check: bool = True) -> None:
+    request.stage.command(["kind", *arguments], env=_provider(), stdin=stdin, check=check)
+
+
+def _clusters() -> list[str]:
+    """Names of the clusters there are. Who has no kind has none."""
+    return _ask("get", "clusters").split() if shutil.which("kind") and _engine() else []
+
+
+def _ask(*arguments: str) -> str:
+    """What kind prints, without a stage.
+
+    :raises CrosscloudError: it failed, or does not answer in time.
+    """
+    environment = {**os.environ, **_provider()}
+    try:
+        done = subprocess.run(
+            ["kind", *arguments], env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CrosscloudError(f"kind did not answer within {_PATIENCE:.0f} s") from error
+    if done.returncode != 0:
+        raise CrosscloudError(f"kind exited with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _provider() -> dict[str, str]:
     # kind asks for Docker first and does not look for another engine by itself.
-    provider = {"KIND_EXPERIMENTAL_PROVIDER": _engine() or "docker"}
-    request.stage.command(["kind", *arguments], env=provider, stdin=stdin, check=check)
+    return {"KIND_EXPERIMENTAL_PROVIDER": _engine() or "docker"}
 
 
 def _engine() -> str | None:

@@ -12,10 +12,8 @@ from pytest_crosscloud.provision.remote import Inventory, RemoteCloud
 if TYPE_CHECKING:
     from pytest_crosscloud.model import Cloud
 
-_QUERY = (
-    "query all resources where freeformTags.key = 'crosscloud-run' && freeformTags.value = '{run}'"
-    " && lifecycleState != 'TERMINATED' && lifecycleState != 'TERMINATING' && lifecycleState != 'DELETED'"
-)
+_TAGGED = "query all resources where freeformTags.key = 'crosscloud-run'"
+_THERE = " && lifecycleState != 'TERMINATED' && lifecycleState != 'TERMINATING' && lifecycleState != 'DELETED'"
 
 
 class Search(Inventory):
@@ -24,6 +22,10 @@ class Search(Inventory):
     def read(self, output: str) -> list[str]:
         found = json.loads(output or "{}").get("data", {}).get("items", [])
         return [f"{item['display-name']} ({item['identifier']})" for item in found]
+
+
+def _search(query: str) -> tuple[str, ...]:
+    return ("oci", "search", "resource", "structured-search", "--query-text", query, "--output", "json")
 
 
 @hookimpl
@@ -53,7 +55,7 @@ def crosscloud_clouds() -> list[Cloud]:
             regions=("eu-frankfurt-1", "uk-london-1", "us-ashburn-1", "us-phoenix-1", "ap-tokyo-1"),
             sizes=("VM.Standard.E5.Flex", "VM.Standard.E4.Flex", "VM.Standard.A1.Flex", "VM.Standard.A2.Flex"),
             inventory=Search(
-                ("oci", "search", "resource", "structured-search", "--query-text", _QUERY, "--output", "json"),
+                _search(f"{_TAGGED} && freeformTags.value = '{{run}}'{_THERE}"),
                 "install Oracle's CLI: pip install oci-cli",
                 environment={
                     "OCI_CLI_TENANCY": "TF_VAR_tenancy_ocid",
@@ -62,6 +64,7 @@ def crosscloud_clouds() -> list[Cloud]:
                     "OCI_CLI_KEY_FILE": "TF_VAR_private_key_path",
                     "OCI_CLI_REGION": "TF_VAR_region",
                 },
+                of_all=(_search(_TAGGED + _THERE),),
             ),
         )
     ]

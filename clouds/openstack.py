@@ -15,6 +15,8 @@ from pytest_crosscloud.provision.remote import Inventory, RemoteCloud, answer, i
 if TYPE_CHECKING:
     from pytest_crosscloud.model import Cloud, ProvisionRequest
 
+_VALUE = ("--format", "value", "--column")
+
 #: What a cluster has that can carry a tag, with the column that names it.
 _KINDS = (
     (("port",), "Name"),
@@ -23,6 +25,11 @@ _KINDS = (
     (("subnet",), "Name"),
     (("router",), "Name"),
     (("security", "group"), "Name"),
+)
+
+#: How all of a kind is listed with what tells its run: the name, but floating IPs have none.
+_OF_ALL = tuple(
+    (kind, ("--long", *_VALUE, "Tags") if kind == ("floating", "ip") else (*_VALUE, column)) for kind, column in _KINDS
 )
 
 _SIZE = "m1.medium"
@@ -106,6 +113,10 @@ def crosscloud_clouds() -> list[Cloud]:
                 (*_OPENSTACK, "server", "list", "--name", "^xc-{run}-", "--format", "value", "--column", "Name"),
                 _PROGRAM,
                 also=tuple(_listing(kind, column) for kind, column in _KINDS),
+                of_all=(
+                    (*_OPENSTACK, "server", "list", "--name", "^xc-", "--format", "value", "--column", "Name"),
+                    *((*_OPENSTACK, *kind, "list", *column) for kind, column in _OF_ALL),
+                ),
             ),
         )
     ]

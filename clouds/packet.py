@@ -70,6 +70,7 @@ def crosscloud_clouds() -> list[Cloud]:
             inventory=Search(
                 ("metal", "device", "get", "--search", "xc-{run}-", "--output", "json"),
                 "install metal, Equinix Metal's CLI: go install github.com/equinix/metal-cli/cmd/metal@latest",
+                of_all=(("metal", "device", "get", "--search", "xc-", "--output", "json"),),
             ),
         )
     ]

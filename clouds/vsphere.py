@@ -66,6 +66,7 @@ def crosscloud_clouds() -> list[Cloud]:
                     "GOVC_PASSWORD": "VSPHERE_PASSWORD",
                     "GOVC_INSECURE": "VSPHERE_ALLOW_UNVERIFIED_SSL",
                 },
+                of_all=tuple(("govc", "find", "/", "-type", kind, "-name", "xc-*") for kind in ("m", "f")),
             ),
         )
     ]

@@ -438,6 +438,11 @@ class Cloud:
         """
         return []
 
+    @property
+    def knows_room(self) -> bool:
+        """Whether ``capacity`` is an answer. By default it is none: a quota that is too small shows when it is met."""
+        return not self.provides_cluster or type(self).capacity is not Cloud.capacity
+
     def console(self, request: ProvisionRequest, target: Path) -> None:
         """Write the nodes' console output into the directory ``target`` as evidence (optional)."""
 
@@ -450,9 +455,19 @@ class Cloud:
         """Names of the resources on this cloud that carry the run's tag, also without local state (optional)."""
         return []
 
+    @property
+    def lists_owned(self) -> bool:
+        """Whether ``owned`` is an answer. By default it is none: nobody has asked the cloud."""
+        return type(self).owned is not Cloud.owned
+
     def runs(self) -> list[str]:
         """Ids of the runs that have anything on this cloud, by their tags (optional): ``clean --all`` asks."""
         return []
+
+    @property
+    def lists_runs(self) -> bool:
+        """Whether ``runs`` is an answer, as ``lists_owned`` is of ``owned``."""
+        return type(self).runs is not Cloud.runs
 
     def sweep(self, run: str) -> None:
         """Destroy what ``owned`` names (optional). ``crosscloud clean --run`` asks for it, after ``destroy``."""

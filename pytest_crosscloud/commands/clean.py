@@ -34,6 +34,18 @@ _HEADER = ("run", "started", "is", "kind", "name", "state", "")
 _STYLES = {"orphaned": "red", "running": "yellow", "ending": "yellow", "kept": "cyan", "failed": "red"}
 
 
+@dataclass(frozen=True)
+class Unknown:
+    """Clouds of which nobody knows what runs have there."""
+
+    unused: Collection[str] = ()  #: their credentials are not set here
+    used: Collection[str] = ()  #: they did not answer, or have no way to
+
+
+#: Where no cloud is asked which runs it has.
+_ALL_ARE_KNOWN = Unknown()
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--run", metavar="ID", help="this run, with what it keeps; if it lives, it is ended")
@@ -48,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recorded here, too, one of another computer, and --all finds all such runs, and asks before it ends them.\n"
         f"Without --run, runs that own nothing are forgotten {_REMEMBERED / 86400:.0f} days after their end,"
         " with their directories.\n"
-        "exit codes: 0 nothing is left of it, 1 something could not be destroyed, or a cloud did not answer"
+        "exit codes: 0 nothing is left of it, 1 something could not be destroyed, or a cloud did not answer or, for\n"
+        "--all, has no way to list by tag"
     )
 
 
@@ -63,13 +76,15 @@ def main(args: argparse.Namespace) -> int:
         whole = bool(args.run or args.all)
         configured = loading.load(args).clouds if whole else {}
         clouds, others = tagged.askable(configured.values() if args.all else ())
-        if others:
-            _say_to_stderr(tagged.not_asked(others))
+        unable = tagged.without_runs(clouds)
+        for line in filter(None, (tagged.not_asked(others), tagged.unable(unable))):
+            _say_to_stderr(line)
         listed_runs, silent = tagged.runs(clouds, _say_to_stderr)
+        unknown = Unknown(others, [*silent, *unable])
         strangers = _strangers(store, clouds, listed_runs)
         if args.dry_run:
-            _show([_listed(store, run) for run in runs] + strangers, as_json=args.json)
-            return int(bool(silent))
+            _show([_listed(store, run) for run in runs] + strangers, as_json=args.json, unknown=unknown)
+            return int(bool(unknown.used))
         alive = [run.id for run in runs if is_running(run)] if whole else []
         _confirm(alive + [stranger.id for stranger in strangers], args)
         say = _say_to_stderr if args.json else print
@@ -87,7 +102,7 @@ def main(args: argparse.Namespace) -> int:
         listed = [_listed(store, run) for run in runs]
         if not args.run:
             _forget(store)
-        return _report(listed, recorded_left + tagged_left, as_json=args.json, silent=silent)
+        return _report(listed, recorded_left + tagged_left, as_json=args.json, unknown=unknown)
     finally:
         store.close()
 
@@ -101,7 +116,8 @@ def _clean_unknown(args: argparse.Namespace) -> int:
     found = tagged.find(clouds, args.run)
     if not any(resource.state == "live" for resource in found):
         unknown = "".join(f"\n{resource.kind} could not be asked: {resource.error}" for resource in found)
-        unknown += f"\n{tagged.not_asked(others)}" if others else ""
+        unable = tagged.unable(tagged.without_owned(clouds))
+        unknown += "".join(f"\n{line}" for line in (tagged.not_asked(others), unable) if line)
         raise ConfigurationError(
             f"there is no run {args.run!r}, and no cloud has anything of it{unknown}",
             remedy="crosscloud clean --dry-run lists the runs",
@@ -120,11 +136,13 @@ def _strangers(store: Store, clouds: Collection[Cloud], runs: Collection[str]) -
     Those of another store on this computer have a reaper here, as long as they own anything: they are left to it.
     """
     known = {run.id for run in store.runs()}
-    return [
+    found = [
         Listed(run, None, None, "unknown", tagged.find(clouds, run))
         for run in runs
         if run not in known and not processes.of_reaper(run)
     ]
+    # Some clouds remember values of a tag that nothing carries any more.
+    return [stranger for stranger in found if stranger.resources]
 
 
 def _chosen(store: Store, args: argparse.Namespace) -> list[RunRecord]:
@@ -215,20 +233,29 @@ def _listed(store: Store, run: RunRecord) -> Listed:
     return Listed(run.id, run.started, run.finished, standing(store, run), left(store, run.id, kept=True))
 
 
-def _report(listed: list[Listed], remaining: list[Resource], *, as_json: bool, silent: Collection[str] = ()) -> int:
-    """Say what is left of what was to go; the exit code. ``silent``: clouds that did not answer."""
+def _report(
+    listed: list[Listed], remaining: list[Resource], *, as_json: bool, unknown: Unknown = _ALL_ARE_KNOWN
+) -> int:
+    """Say what is left of what was to go; the exit code."""
     if as_json:
-        _show(listed, as_json=True)
+        _show(listed, as_json=True, unknown=unknown)
     for item in remaining:
         print(f"run {item.run}: {item.kind} {item.name} is not destroyed: {item.error or item.state}", file=sys.stderr)
     if not remaining and not as_json:
-        print("nothing is left behind" + (f", but for what {', '.join(silent)} may have" if silent else ""))
-    return int(bool(remaining or silent))
+        print(_nothing_left(unknown))
+    return int(bool(remaining or unknown.used))
 
 
-def _show(listed: list[Listed], *, as_json: bool) -> None:
+def _nothing_left(unknown: Unknown) -> str:
+    if unknown.used:
+        return f"nothing was found but what is destroyed; {', '.join(sorted(unknown.used))} may have more"
+    return "nothing is left behind" + (" on the clouds that were asked" if unknown.unused else "")
+
+
+def _show(listed: list[Listed], *, as_json: bool, unknown: Unknown = _ALL_ARE_KNOWN) -> None:
     if as_json:
-        print(json.dumps({"runs": [_record(run) for run in listed]}, indent=2))
+        record = {"runs": [_record(run) for run in listed], "not_asked": sorted({*unknown.unused, *unknown.used})}
+        print(json.dumps(record, indent=2))
         return
     rows: list[tuple[str, ...]] = []
     for run in listed:

@@ -148,6 +148,8 @@ def _preflight(cloud: Cloud) -> Iterator[Check]:
     except Exception as error:
         lacking = [f"its capacity raised {describe(error)}"]
     yield from (Check("room", MISSING, f"no room for a cluster: {line}") for line in lacking)
+    if not cloud.knows_room:
+        yield Check("quota", OPTIONAL, "not asked: a run meets one that is too small when it makes its clusters")
     if not lacking:
         yield Check("preflight", READY, "nothing is in the way")
 
@@ -209,5 +211,6 @@ def _inventory(cloud: RemoteCloud) -> Iterator[Check]:
     if place := shutil.which(program):
         yield Check(f"inventory {program}", READY, place)
     else:
-        remedy = f"{cloud.inventory.program}; without it crosscloud clean finds nothing by tag"
+        quota = ", and no quota is asked" if cloud.knows_room else ""
+        remedy = f"{cloud.inventory.program}; without it crosscloud clean finds nothing by tag{quota}"
         yield Check(f"inventory {program}", OPTIONAL, "is not on PATH", remedy)

@@ -234,6 +234,8 @@ def _provision(config: Config, target: ClusterTarget, missing: list[str], *, reu
     detail = f"kubernetes {kubernetes.version} {target.arch}, {nodes}"
     if target.made_of:
         detail += f", after {stage_key(StageName.BUILD, target.made_of)}"
+    if not cloud.knows_room:
+        detail += ", quota: not asked"
     return Step(StageName.PROVISION, target.id, CREATE, detail)
 
 

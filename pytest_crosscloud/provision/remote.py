@@ -32,6 +32,12 @@ _PAUSE = "registry.k8s.io/pause:3.10.1"
 #: Seconds for a cloud to list what is on it.
 _LISTING = 120.0
 
+#: A run's id where a cloud's program prints it: in a name that begins with a cluster's, as the tag's value, or alone.
+_RUN = re.compile(
+    r"""\bxc-([0-9a-f]{8})- | \bcrosscloud-run[=:]([0-9a-f]{8})\b | "([0-9a-f]{8})" | ^\s*([0-9a-f]{8})\s*$""",
+    re.VERBOSE | re.MULTILINE,
+)
+
 
 @dataclass(frozen=True)
 class Inventory:
@@ -42,14 +48,28 @@ class Inventory:
     also: Sequence[Sequence[str]] = ()  #: further commands of the program, for what one command does not list
     #: What the program calls the environment variables that the provider has another name for, by its own name.
     environment: Mapping[str, str] = field(default_factory=dict)
+    #: Commands that print what any run has: names that begin with a cluster's, or values of the tag, in any form.
+    of_all: Sequence[Sequence[str]] = ()
 
     def names(self, run: str) -> list[str]:
         """:raises CrosscloudError: the program is not there, or failed."""
         names: list[str] = []
         for command in (self.argv, *self.also):
             argv = [argument.replace("{run}", run) for argument in command]
-            names += self.read(answer(argv, self.program, self.environment))
+            names += self.read(self.ask(argv))
         return names
+
+    def runs(self) -> list[str]:
+        """Ids of the runs that have anything.
+
+        :raises CrosscloudError: as ``names``.
+        """
+        found = (match for argv in self.of_all for match in _RUN.finditer(self.ask(argv)))
+        return sorted({match[match.lastindex or 0] for match in found})
+
+    def ask(self, argv: Sequence[str]) -> str:
+        """What a command prints."""
+        return answer(argv, self.program, self.environment)
 
     def read(self, output: str) -> list[str]:
         """The names in what a command printed."""
@@ -150,6 +170,17 @@ class RemoteCloud(TerraformCloud):
 
     def owned(self, run: str) -> list[str]:
         return self.inventory.names(run) if self.inventory else []
+
+    @property
+    def lists_owned(self) -> bool:
+        return bool(self.inventory) or type(self).owned is not RemoteCloud.owned
+
+    def runs(self) -> list[str]:
+        return self.inventory.runs() if self.inventory else []
+
+    @property
+    def lists_runs(self) -> bool:
+        return bool(self.inventory and self.inventory.of_all) or type(self).runs is not RemoteCloud.runs
 
 
 def released(request: ProvisionRequest) -> dict[str, str]:

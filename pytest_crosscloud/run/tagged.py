@@ -21,6 +21,24 @@ def not_asked(names: Collection[str]) -> str:
     return f"not asked, for their credentials are not set here: {', '.join(names)}" if names else ""
 
 
+def unable(names: Collection[str]) -> str:
+    """What to say of those that have no way to list by tag; nothing, if there are none."""
+    return f"not asked, for they have no way to list what carries a run's tag: {', '.join(names)}" if names else ""
+
+
+def without_owned(clouds: Collection[Cloud]) -> list[str]:
+    """Names of the clouds that cannot say what a run has there."""
+    return sorted(cloud.name for cloud in clouds if cloud.provides_cluster and not cloud.lists_owned)
+
+
+def without_runs(clouds: Collection[Cloud]) -> list[str]:
+    """Names of the clouds that cannot say which runs have anything there.
+
+    Where a cluster is somebody else's, a run has namespaces, which are recorded, and nothing that is a cloud's to list.
+    """
+    return sorted(cloud.name for cloud in clouds if cloud.provides_cluster and not cloud.lists_runs)
+
+
 def find(clouds: Collection[Cloud], run: str) -> list[Resource]:
     """What there still is of the run, of clouds that can say so; ``kind`` is the cloud's name.
 

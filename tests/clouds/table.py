@@ -14,13 +14,20 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs/clouds.md"
 BEGIN, END = "<!-- table: python -m tests.clouds.table -->", "<!-- end of the table -->"
 
-HEADER = ("cloud", "nodes", "arch", "credentials", "proven", "not proven")
+HEADER = ("cloud", "nodes", "arch", "credentials", "by tag", "quota", "proven", "not proven")
 
 #: Those that are no module of a provider's.
 OTHERS = {
     "local": ("machines of this computer, kubeadm", "made, used and destroyed in every test run", ""),
     "kind": ("containers", "its commands, against a stand-in for kind", "kind itself: no Docker was at hand"),
     "existing": ("whatever is there", "its reading of a KUBECONFIG, against a stand-in", "a whole run on it"),
+}
+
+#: What is asked of room for clusters where that is no quota of an account.
+ROOM = {
+    "local": "memory, disk, processes",
+    "kind": "memory, disk, processes",
+    "vsphere": "one cluster's addresses; memory and disk not asked",
 }
 
 #: What else is to be known of what is not proven.
@@ -41,7 +48,24 @@ def row(cloud: Cloud) -> tuple[str, ...]:
     credentials = ", ".join(
         f"`{credential.name}`" + ("" if credential.required else " (optional)") for credential in cloud.credentials
     )
-    return f"`{cloud.name}` {cloud.title}", nodes, ", ".join(cloud.arch), credentials or "none", proven, unproven
+    return (
+        f"`{cloud.name}` {cloud.title}",
+        nodes,
+        ", ".join(cloud.arch),
+        credentials or "none",
+        *_asked(cloud),
+        proven,
+        unproven,
+    )
+
+
+def _asked(cloud: Cloud) -> tuple[str, str]:
+    """What it is asked by tag, and before a run."""
+    quota = ROOM.get(cloud.name, "asked") if cloud.knows_room else "not asked"
+    if not cloud.provides_cluster:
+        return "nothing there is a cloud's", "none"
+    can = {"listed": cloud.lists_owned and cloud.lists_runs, "swept": type(cloud).sweep is not Cloud.sweep}
+    return ", ".join(what for what, is_so in can.items() if is_so) or "no", quota
 
 
 def _of_module(cloud: Cloud) -> tuple[str, str, str]:

@@ -90,6 +90,8 @@ def test_az_is_asked_of_the_subscription_that_terraform_gets(tmp_path: Path, mon
     (cloud,) = crosscloud_clouds()
     cloud.capacity(1)
     cloud.owned("0123abcd")
+    cloud.runs()
     said = (tmp_path / "said").read_text().splitlines()
-    assert [line.split()[:2] for line in said] == [["vm", "list-usage"], ["group", "list"]]
+    assert [line.split()[:2] for line in said] == [["vm", "list-usage"], ["group", "list"], ["group", "list"]]
+    assert " --tag crosscloud-run --query " in said[2]
     assert all(line.endswith(" --subscription the-run-s") for line in said)

@@ -94,6 +94,46 @@ def test_owned(
     assert asked in log.read_text()
 
 
+#: Of Huawei, with an id that begins like a run's; of Alibaba, with a page's token.
+_SERVERS = {"servers": [{"name": "xc-0123abcd-hw-worker-1", "id": "feedbeef-1111-2222-3333-444444444444"}]}
+_VALUES = {"Values": {"Value": ["0123abcd", "feedbeef"]}, "RequestId": "0000AAAA-1111", "NextToken": ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "program", "output", "runs", "asked"),
+    [
+        ("openstack", "openstack", "xc-0123abcd-os-worker-1\nxc-mine\n", ["0123abcd"], "server list --name ^xc- "),
+        (
+            "openstack",
+            "openstack",
+            "['crosscloud-cluster=xc-0123abcd-os', 'crosscloud-run=0123abcd']\n[]\n",
+            ["0123abcd"],
+            "floating ip list --long --format value --column Tags",
+        ),
+        ("vsphere", "govc", "/dc/vm/xc-0123abcd-vs/xc-0123abcd-vs-worker-1\n", ["0123abcd"], "-type f -name xc-*"),
+        ("oci", "oci", "", [], "freeformTags.key = 'crosscloud-run' && lifecycleState"),
+        ("oci", "oci", '{"data": {"items": [{"display-name": "xc-0123abcd-oci"}]}}', ["0123abcd"], "query all"),
+        ("huawei", "hcloud", json.dumps(_SERVERS), ["0123abcd"], "ECS ListServersDetails --name=xc-"),
+        ("alibaba", "aliyun", json.dumps(_VALUES), ["0123abcd", "feedbeef"], "tag ListTagValues --Key crosscloud-run"),
+        ("gke", "gcloud", "0123abcd\n\n", ["0123abcd"], "--filter=labels.crosscloud-run:*"),
+    ],
+    ids=["openstack", "openstack-floating-ip", "vsphere", "oci-nothing", "oci", "huawei", "alibaba", "gke"],
+)
+def test_runs(
+    clouds: Mapping[str, Cloud],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    program: str,
+    output: str,
+    runs: list[str],
+    asked: str,
+) -> None:
+    log = programs(tmp_path, program, output, monkeypatch)
+    assert clouds[name].lists_runs and clouds[name].runs() == runs
+    assert asked in log.read_text()
+
+
 @pytest.mark.parametrize(
     ("name", "program", "given", "expected"),
     [

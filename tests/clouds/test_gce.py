@@ -76,6 +76,17 @@ def test_what_has_no_labels_is_found_by_name(gcloud: Path) -> None:
     assert "compute networks list --filter=name~^xc-0123abcd- --format=value(selfLink)" in asked
 
 
+def test_runs_are_found_by_the_names_of_what_they_have(gcloud: Path) -> None:
+    (cloud,) = crosscloud_clouds()
+    link = "https://www.googleapis.com/compute/v1/projects/p/zones/z/instances"
+    (gcloud / "gcloud").write_text(
+        f'#!/bin/sh\necho "$*" >> {gcloud}/said\necho {link}/xc-0123abcd-gce-worker-1\necho {link}/xc-mine\n'
+    )
+    assert cloud.runs() == ["0123abcd"]
+    asked = (gcloud / "said").read_text().splitlines()
+    assert len(asked) == len(set(asked)) == 7 and all("--filter=name~^xc- " in line for line in asked)
+
+
 def test_consoles_are_read_and_a_failure_is_no_end(
     gcloud: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,8 @@ def test_owned_are_the_resources_that_the_search_finds(tmp_path: Path, monkeypat
     (cloud,) = crosscloud_clouds()
     assert cloud.owned("0123abcd") == [item["crn"] for item in FOUND["items"]]  # type: ignore[attr-defined]
     assert (tmp_path / "said").read_text() == 'resource search tags:"crosscloud-run:0123abcd" --output json\n'
+    assert cloud.runs() == ["0123abcd"]
+    assert (tmp_path / "said").read_text() == "resource search name:xc-* --output json\n"
 
 
 #: What IBM's provider says of a cluster with one worker, as far as the module asks.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from clouds.kind import KindCloud
-from pytest_crosscloud.errors import StageError
+from pytest_crosscloud.errors import CrosscloudError, StageError
 from pytest_crosscloud.model import ProvisionRequest, Ref
 from pytest_crosscloud.provision import cluster
 from pytest_crosscloud.provision.bootstrap import Bootstrap
@@ -19,6 +19,7 @@ FAKE = """#!/bin/sh
 echo "$KIND_EXPERIMENTAL_PROVIDER $*" >> {directory}/calls
 case "$1" in
   create) cat > {directory}/configuration; umask 022; cp {directory}/made "${{8}}" ;;
+  get) echo xc-0123abcd-kind; echo mine ;;
   delete) test ! -e {directory}/broken ;;
 esac
 """
@@ -104,3 +105,16 @@ def test_a_cluster_that_stays_is_an_error(tmp_path: Path, tools: Path) -> None:
     request = request_for(tmp_path)
     with pytest.raises(StageError, match="kind exited with 1"):
         request.cloud.destroy(request)
+
+
+def test_what_a_run_has_is_found_by_name_and_deleted(monkeypatch: pytest.MonkeyPatch, tools: Path) -> None:
+    cloud = KindCloud(name="kind")
+    assert cloud.runs() == ["0123abcd"]
+    assert cloud.owned("0123abcd") == ["xc-0123abcd-kind"] and cloud.owned("feed") == []
+    cloud.sweep("0123abcd")
+    assert (tools / "calls").read_text().splitlines()[-1] == "podman delete cluster --name xc-0123abcd-kind"
+    (tools / "broken").touch()
+    with pytest.raises(CrosscloudError, match="exited with 1"):
+        cloud.sweep("0123abcd")
+    (tools / "kind").unlink()
+    assert cloud.runs() == cloud.owned("0123abcd") == []

@@ -33,6 +33,7 @@ def test_owned_are_the_machines_of_the_runs_name(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("PATH", str(tmp_path))
     (cloud,) = crosscloud_clouds()
     assert cloud.owned("0123abcd") == ["xc-0123abcd-packet-worker-1 (5678)"]
+    assert cloud.runs() == ["0123abcd"]
 
 
 def test_a_machine_brings_up_its_vlan_and_its_firewall() -> None:

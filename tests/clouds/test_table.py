@@ -12,9 +12,13 @@ def test_the_table_is_what_the_plugins_and_tests_say() -> None:
 
 
 def test_only_a_cloud_with_a_twin_is_called_applied() -> None:
-    applied = {name for name, cloud in clouds().items() if "applied" in row(cloud)[4]}
+    applied = {name for name, cloud in clouds().items() if "applied" in row(cloud)[6]}
     assert "aws" in applied
     assert applied.isdisjoint({"azure", "gke", "packet"})
+
+
+def test_every_cloud_that_makes_clusters_is_listed_by_tag() -> None:
+    assert {row(cloud)[4].split(",")[0] for cloud in clouds().values() if cloud.provides_cluster} == {"listed"}
 
 
 def test_the_readme_leads_there() -> None:

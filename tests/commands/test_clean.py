@@ -149,6 +149,20 @@ def crosscloud_clouds():
 """
 
 
+#: A cloud that lists nothing, unless more is written of it.
+MUTE = """
+from pytest_crosscloud import hookimpl
+from pytest_crosscloud.model import Cloud
+
+@hookimpl
+def crosscloud_clouds():
+    return [Mute(name="mute")]
+
+class Mute(Cloud):
+    def provision(self, request): ...
+"""
+
+
 @pytest.fixture
 def tagged(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     (world.root / "clouds" / "tagged.py").write_text(TAGGED)
@@ -180,8 +194,34 @@ def test_a_cloud_that_does_not_answer_is_no_success(tagged: World, capsys: pytes
         plugin.read_text().replace("def runs(self):", "def runs(self):\n        raise OSError('no route')")
     )
     assert cli.main(["clean", "--all"]) == 1
-    assert "but for what tagged may have" in capsys.readouterr().out
+    assert "tagged may have more" in capsys.readouterr().out
     assert cli.main(["clean", "--all", "--dry-run"]) == 1
+
+
+def test_of_a_cloud_that_cannot_list_nobody_says_that_nothing_is_left(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin = world.root / "clouds" / "mute.py"
+    plugin.write_text(MUTE)
+    assert cli.main(["clean", "--all"]) == 1
+    said = capsys.readouterr()
+    assert said.err.rstrip().endswith("no way to list what carries a run's tag: mute")
+    assert "mute may have more" in said.out and "nothing is left" not in said.out
+    assert cli.main(["clean", "--all", "--json"]) == 1
+    assert "mute" in json.loads(capsys.readouterr().out)["not_asked"]
+    assert cli.main(["clean", "--all", "--dry-run"]) == 1
+    assert cli.main(["clean", "--run", "0dd0"]) == cli.EXIT_USAGE
+    assert "no way to list what carries a run's tag: mute" in capsys.readouterr().err
+
+    assert cli.main(["clean"]) == 0, "which asks no cloud"
+    plugin.write_text(
+        MUTE + "    def owned(self, run):\n        return []\n    def runs(self):\n        return ['feed']\n"
+    )
+    capsys.readouterr()
+    assert cli.main(["clean", "--all"]) == 0, "a value of the tag that nothing carries is no run"
+    said = capsys.readouterr()
+    assert "nothing is left behind on the clouds that were asked" in said.out
+    assert "aws" in said.err, "its credentials are not set"
 
 
 def test_a_cloud_that_destroys_nothing_by_tag_says_so(tagged: World, capsys: pytest.CaptureFixture[str]) -> None:

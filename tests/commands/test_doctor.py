@@ -95,7 +95,10 @@ def diagnosed(capsys: pytest.CaptureFixture[str], clouds: str, code: int) -> lis
 
 
 def test_a_cloud_that_needs_nothing_is_ready(capsys: pytest.CaptureFixture[str]) -> None:
-    assert diagnosed(capsys, "plain", 0) == [["plain", "preflight", "ready", "nothing is in the way"]]
+    assert diagnosed(capsys, "plain", 0) == [
+        ["plain", "quota", "optional", "not asked: a run meets one that is too small when it makes its clusters"],
+        ["plain", "preflight", "ready", "nothing is in the way"],
+    ]
 
 
 def test_what_is_missing_and_how_to_get_it_each_once(capsys: pytest.CaptureFixture[str]) -> None:

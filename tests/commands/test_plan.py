@@ -63,7 +63,7 @@ def test_the_graph_with_what_is_cached(capsys: pytest.CaptureFixture[str]) -> No
     assert planned(capsys, "--clouds=local", "--refs=stable") == [
         ["build", "one-stable", "cached", "v1.0.0"],
         ["build", "two-stable", "build", "v1.0.0"],
-        ["provision", "local", "create", "kubernetes v1.2.3 amd64, 3 nodes"],
+        ["provision", "local", "create", "kubernetes v1.2.3 amd64, 3 nodes, quota: not asked"],
         ["deploy", "one-stable-local", "after", "build one-stable, provision local"],
         ["deploy", "two-stable-local", "after", "build two-stable, provision local"],
         ["e2e", "one-stable-local", "after", "deploy one-stable-local"],
@@ -89,7 +89,7 @@ def test_how_many_clusters_there_may_be(root: Path, capsys: pytest.CaptureFixtur
     (root / "cross-cloud.yml").write_text("kubernetes: {stable: v1.2.3, old: v1.1.0}\nclouds: {aws: {max_clusters: 1}}")
     options = ("--clouds=local,aws,mine", "--projects=one", "--refs=stable", "--kubernetes=stable,old")
     details = {row[1]: row[3] for row in planned(capsys, *options, "--max-clusters=3") if row[0] == "provision"}
-    limits = {name: detail.partition("node")[2].lstrip("s") for name, detail in details.items()}
+    limits = {name: detail.partition(", quota: not asked")[2] for name, detail in details.items()}
     of_run, of_aws = ", 3 of 4 at a time (--max-clusters)", ", 1 of 2 at a time (clouds.aws.max_clusters)"
     assert limits["local-stable"] == of_run
     assert limits["aws-old"] == of_run + of_aws

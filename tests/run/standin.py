@@ -37,6 +37,10 @@ class Files(Cloud):
             fail.write_text(str(left - 1))
             raise StageError("the cloud says no")
         (ROOT / "exists" / request.name).unlink(missing_ok=True)
+    def owned(self, run):
+        return []  # nothing has a tag here
+    def runs(self):
+        return []
 
 @hookimpl
 def crosscloud_clouds():

@@ -8,11 +8,13 @@ from pytest_crosscloud import hookimpl
 from pytest_crosscloud.model import Cloud, Credential
 from pytest_crosscloud.provision.remote import Inventory, RemoteCloud
 
+#: What a cluster has; networks take their subnets and routes along.
+_KINDS = ("server", "primary-ip", "firewall", "network")
 
-def _list(kind: str) -> tuple[str, ...]:
-    """All of a kind that carries a run's label; networks take their subnets and routes along."""
-    labelled = ("--selector", "crosscloud-run={run}", "--output", "noheader", "--output", "columns=name")
-    return ("hcloud", kind, "list", *labelled)
+
+def _list(kind: str, selector: str) -> tuple[str, ...]:
+    """All of a kind with such a label."""
+    return ("hcloud", kind, "list", "--selector", selector, "--output", "noheader", "--output", "columns=name")
 
 
 @hookimpl
@@ -34,9 +36,10 @@ def crosscloud_clouds() -> list[Cloud]:
             sizes=("cx23", "cpx22", "ccx13", "cax11", "cax21"),
             variables={"location": "fsn1"},
             inventory=Inventory(
-                _list("server"),
+                _list(_KINDS[0], "crosscloud-run={run}"),
                 "install hcloud, Hetzner's own CLI: https://github.com/hetznercloud/cli",
-                also=(_list("primary-ip"), _list("firewall"), _list("network")),
+                also=tuple(_list(kind, "crosscloud-run={run}") for kind in _KINDS[1:]),
+                of_all=tuple(_list(kind, "crosscloud-run") for kind in _KINDS),
             ),
         )
     ]

@@ -58,3 +58,5 @@ def test_everything_that_costs_is_listed_by_label(kind: str) -> None:
     inventory = HETZNER.inventory
     assert kind in [argv[1] for argv in (inventory.argv, *inventory.also)]
     assert all("crosscloud-run={run}" in argv for argv in (inventory.argv, *inventory.also))
+    assert kind in [argv[1] for argv in inventory.of_all] and HETZNER.lists_runs
+    assert all("crosscloud-run" in argv for argv in inventory.of_all)

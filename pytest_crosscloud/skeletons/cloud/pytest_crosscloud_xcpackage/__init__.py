@@ -24,6 +24,7 @@ def crosscloud_clouds() -> list[Cloud]:
             regions=("region-1",),
             sizes=("small",),
             variables={"region": "region-1"},
-            # TODO: inventory=Inventory(argv, program) lists what carries a run's tag: crosscloud clean asks for it.
+            # TODO: inventory=Inventory(argv, program, of_all=[argv]) lists what carries a run's tag, and what carries
+            # any run's: crosscloud clean asks for it.
         )
     ]
