@@ -53,6 +53,7 @@ class StageContext:
     deadline: float = field(default_factory=lambda: time.monotonic() + 3600)  #: on the monotonic clock
     on_progress: Callable[[str], None] = lambda text: None
     guard: Callable[[], None] = lambda: None  #: raises when the stage must stop at once
+    is_over: bool = False  #: whether somebody was told that its time is over
     _waiting_for: str = ""
 
     @property
@@ -85,7 +86,7 @@ class StageContext:
         self.guard()
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise self._expired()
+            raise self.expired()
         return left
 
     def wait(self, seconds: float) -> None:
@@ -94,7 +95,7 @@ class StageContext:
         :raises DeadlineExceeded: the stage has less; at once.
         """
         if seconds >= self.remaining():
-            raise self._expired()
+            raise self.expired()
         time.sleep(seconds)
 
     def wait_until(
@@ -109,10 +110,12 @@ class StageContext:
         while not condition():
             self.guard()
             if time.monotonic() > min(limit, self.deadline):
-                raise self._expired()
+                raise self.expired()
             time.sleep(interval)
 
-    def _expired(self) -> DeadlineExceeded:
+    def expired(self) -> DeadlineExceeded:
+        """To raise when the stage's time is over; the message says what was being waited for."""
+        self.is_over = True
         return DeadlineExceeded(
             f"{self.key}: deadline exceeded while {self._waiting_for or 'starting'}",
             remedy="raise the timeout in cross-cloud.yml, or see the stage's log for what held it up",

@@ -20,6 +20,7 @@ from ..redact import redact
 from ..stage import StageContext
 from . import processes
 from .attempts import Again, Attempts, gist
+from .watchdog import watching
 
 if TYPE_CHECKING:
     from .context import Run
@@ -136,10 +137,12 @@ class Making:
         """One attempt: its outcome, or why it failed."""
         self._record(detail="")
         stage = self._context
+        stage.is_over = False
         try:
             stage.directory.mkdir(parents=True, exist_ok=True)
             self._before = set(stage.directory.iterdir())
-            return make(stage)
+            with watching(stage):
+                return make(stage)
         except StageError as error:
             note(stage, str(error))
             return error

@@ -10,7 +10,7 @@ from pytest_crosscloud import paths
 
 #: One stage of the stand-ins: notes its start and end in the ledger, and does what a file of its name says.
 _PLUGIN = '''
-import dataclasses, os, pathlib, time
+import dataclasses, os, pathlib, socket, time
 from pytest_crosscloud import hookimpl
 from pytest_crosscloud.errors import OutOfReach, StageError
 from pytest_crosscloud.model import (
@@ -53,6 +53,18 @@ def stage(context, what):
         leases.release(held)
         leases.acquire(held.name, "run/another", 3600)
         context.command(["sleep", "600"])
+    if text == "late":
+        context.wait_until(lambda: False, "the moon")
+    if text == "late command":
+        context.progress("asking the oracle")
+        context.command(["sh", "-c", "echo thinking; sleep 600"])
+    if text == "block":
+        context.progress("asking the oracle")
+        time.sleep(600)
+    if text == "read":
+        context.progress("asking the oracle")
+        here, there = socket.socketpair()
+        here.recv(1)
     if text == "hang":
         note(f"hang {{what}}")
         context.command(["sleep", "600"])
