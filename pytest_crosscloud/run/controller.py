@@ -23,7 +23,7 @@ from ..model import StageName, StageResult, Status, TestOutcome, stage_key
 from ..redact import redact
 from ..report import terminal
 from ..stage import RUN_VARIABLE
-from . import clusters, context, making, preflight, processes, reaper, refs, resume, scheduler, takeover
+from . import bundles, clusters, context, making, preflight, processes, reaper, refs, resume, scheduler, takeover
 from .graph import Graph
 from .leases import open_leases
 from .outcomes import Recorder
@@ -216,7 +216,15 @@ class Controller:
     def _goes_on(self, nodeid: str) -> bool:
         """Whether a test in which a worker died is run again: its worker was making a stage that has attempts left."""
         run = self._run
-        return run is not None and any(making.goes_on(run, key) for key in self._read_graph(run)[nodeid].touched)
+        if run is None:
+            return False
+        touched = self._read_graph(run)[nodeid].touched
+        if any(making.goes_on(run, key) for key in touched):
+            return True
+        for cell in run.matrix.cells:  # no worker lived to leave the bundle of what it failed in
+            if any(stage_key(stage, cell.id) in touched for stage in (StageName.DEPLOY, StageName.E2E)):
+                bundles.leave(run, cell)
+        return False
 
     def _read_graph(self, run: Run) -> Graph:
         if self._graph is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -26,12 +26,11 @@ from ..model import (
     Release,
     StageName,
     StageResult,
-    Status,
     Upgrade,
     stage_key,
 )
 from ..stage import StageContext
-from . import cluster_lease, pool, requests, slots
+from . import bundles, cluster_lease, pool, requests, slots
 from .cluster_lease import Guard
 from .endings import NotApplicable, NothingToUpgrade, StageFailed, e2e_detail, e2e_failure
 from .leases import LeaseLost, Leases, open_leases
@@ -57,7 +56,7 @@ def _leaving_a_bundle(stage: Callable[[Engine, Cell], _Product]) -> Callable[[En
         try:
             return stage(engine, cell)
         except (StageFailed, NotApplicable):
-            engine.leave_bundle(cell)
+            bundles.leave(engine.run, cell)
             raise
 
     return wrapper
@@ -264,31 +263,6 @@ class Engine:
                 return journey.make()
 
         self._once.make(UPGRADE, target, f"upgrades/{target.id}", make)
-
-    # -- when a cell fails ------------------------------------------------------------------------------------
-
-    def leave_bundle(self, cell: Cell) -> None:
-        """Pack what failed, once: while the run's registry is there, and before anything of it is destroyed."""
-        from filelock import FileLock
-
-        from ..repro import pack
-
-        targets = (cell.build.id, cell.cluster.id, cell.id, cell.id)
-        found = {
-            name: result
-            for name, target in zip(StageName, targets, strict=True)
-            if (result := self.run.store.result(self.run.id, name, target))
-        }
-        if not any(result.status == Status.FAILED for result in found.values()):  # it was cancelled
-            return
-        lock = self.run.directory / "locks" / f"bundle-{cell.id}"
-        packed = lock.with_name(
-            f"{lock.name}.packed"
-        )  # beside the lock: a run that this one goes on with may have left a bundle
-        with suppress(OSError), FileLock(lock):  # a full disk must not hide what failed
-            if not packed.exists():
-                pack.pack(self.run, cell, found, requests.release(cell))
-                packed.touch()
 
     # -- upstream ---------------------------------------------------------------------------------------------
 

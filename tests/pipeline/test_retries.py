@@ -105,6 +105,7 @@ def test_a_stage_that_kills_every_worker_is_a_failure_in_the_end(rootdir: Rootdi
     e2e = stage(rootdir, "e2e")
     assert (e2e["status"], e2e["error"]["class"]) == ("failed", "infrastructure")
     assert e2e["error"]["message"] == "after 2 attempts: the worker that ran this stage died"
+    assert (rootdir.out / "cells" / "demo-stable-here" / "bundle.tar.gz").is_file()
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
