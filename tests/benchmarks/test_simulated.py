@@ -134,3 +134,43 @@ def test_pytest_runs_over_it(client: Client, book: Path, pytester: pytest.Pytest
     lives = ledger.lives(book)
     assert sorted(life.cloud for life in lives.values()) == ["sim0", "sim1"]
     assert all(life.gone for life in lives.values())
+
+
+#: Until the cloud has taken a cluster away; arguments: its ledger.
+TAKEN = "until grep -q taken $1; do sleep 0.05; done\n"
+
+
+@pytest.mark.parametrize(("during", "kept"), [("deploy", ()), ("e2e", ("--keep-failed=1h",))])
+def test_a_cluster_that_is_taken_away_is_a_failure_of_the_infrastructure_and_resume_makes_another(
+    client: Client, book: Path, pytester: pytest.Pytester, monkeypatch: Any, during: str, kept: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(book.parent / "state"))
+    client.behave("sim0", spot=[1], spot_after=5.0)
+    wait = pytester.path / "wait.sh"
+    wait.write_text(TAKEN)
+    rootdir.write(pytester.path, client, {"sim0": {}}, {"demo": {}}, {during: f"sh {wait} {book}"})
+    (pytester.path / "cross-cloud.yml").write_text("retries: {attempts: 2, backoff: 0}\n")
+    common = ("--registry=registry.test", *kept)
+
+    def ended(result: pytest.RunResult) -> dict[str, Any]:
+        (cell,) = json.loads((pytester.path / "reports/out/results.json").read_text())["cells"]
+        stages: dict[str, Any] = cell["stages"]
+        return stages
+
+    result = pytester.runpytest_subprocess(*common, "--clouds=sim0", "--projects=demo", "--refs=stable", timeout=120)
+    assert result.ret == 1
+    lost = ended(result)[during]
+    assert (lost["status"], lost["attempts"], lost["error"]["class"]) == ("failed", 2, "infrastructure")
+    name = next(iter(ledger.lives(book).values())).name
+    assert lost["error"]["message"].startswith(f"after 2 attempts: {name} ")
+    result.stdout.fnmatch_lines([f"*{during}*demo-stable-sim0*(infrastructure): after 2 attempts: {name}*"])
+    assert events(book).count("create") == 1, "it is not replaced while the run lasts"
+    assert client.list("sim0", {}) == []
+
+    result = pytester.runpytest_subprocess(*common, "--resume", timeout=120)
+    assert result.ret == 0, result.stdout.str()
+    stages = ended(result)
+    assert {stage["status"] for stage in stages.values()} == {"success"}
+    assert stages["build"]["resumed_from"] and not stages["provision"]["resumed_from"]
+    assert events(book).count("create") == 2
+    assert client.list("sim0", {}) == []
