@@ -115,7 +115,7 @@ class StageContext:
 
     def expired(self) -> DeadlineExceeded:
         """To raise when the stage's time is over; the message says what was being waited for."""
-        self.is_over = True
+        self.is_over = self.is_over or time.monotonic() >= self.deadline  # a wait may have had less time
         return DeadlineExceeded(
             f"{self.key}: deadline exceeded while {self._waiting_for or 'starting'}",
             remedy="raise the timeout in cross-cloud.yml, or see the stage's log for what held it up",

@@ -33,6 +33,13 @@ def test_what_collects_evidence_after_its_deadline_is_left_alone(
             assert not guard.is_alive(), "it has gone without a word"
 
 
+def test_a_wait_with_less_time_than_the_stage_says_nothing_of_the_stages(tmp_path: Path) -> None:
+    stage = StageContext("e2e a-b", "0123abcd", tmp_path)
+    with pytest.raises(DeadlineExceeded):
+        stage.wait_until(lambda: False, "nothing", timeout=0.0)
+    assert not stage.is_over
+
+
 def test_nobody_is_interrupted_after_the_block(tmp_path: Path) -> None:
     with watchdog.watching(late(tmp_path)), pytest.raises(DeadlineExceeded, match="still waited"):
         signal.raise_signal(watchdog._SIGNAL)
