@@ -31,6 +31,9 @@ from .store import Store, open_store
 #: Seconds between two looks at the store.
 _INTERVAL = 0.2
 
+#: Seconds between two looks at what is kept: once another run has taken it, nobody is needed here.
+_KEPT_INTERVAL = 5.0
+
 #: Seconds for the reports of a killed run, after all it owned is destroyed.
 _REPORTS = 300.0
 
@@ -178,7 +181,7 @@ def _wait_for_kept(store: Store, run: str) -> None:
     """
     while store.exists() and (kept := [item for item in store.resources(run) if item.state in WAITING]):
         # At least a second: what has expired stays for as long as another process destroys it.
-        time.sleep(min(max(1.0, min(resource.expires or 0 for resource in kept) - time.time()), 60.0))
+        time.sleep(min(max(1.0, min(resource.expires or 0 for resource in kept) - time.time()), _KEPT_INTERVAL))
         if left(store, run) and (lease := reaper.acquire(store, run)):
             with reaper.hold(store, lease):
                 reaper.destroy_run(store, run, _log)
