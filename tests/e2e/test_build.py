@@ -9,7 +9,6 @@ import subprocess
 import tarfile
 import time
 import uuid
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,69 +60,25 @@ def test_an_address_that_is_taken_is_passed_over(tmp_path: Path, specs: list[dic
         subprocess.run(["ip", "address", "del", f"{address}/32", "dev", "lo"], check=True)
 
 
-COREFILE = """.:{dns} {{
-  prometheus :{metrics}
-  file cluster.zone cluster.local
-  file reverse.zone 127.in-addr.arpa
-  hosts hosts example.crosscloud.test
-}}
-"""
-CLUSTER_ZONE = """$ORIGIN cluster.local.
-@ 30 IN SOA ns.dns admin 1 7200 1800 86400 30
-@ 30 IN NS ns.dns
-kubernetes.default.svc 30 IN A 10.96.0.1
-coredns.cell.svc 30 IN A 127.0.0.1
-_dns._udp.coredns.cell.svc 30 IN SRV 0 100 53 coredns.cell.svc
-"""
-REVERSE_ZONE = """$ORIGIN 127.in-addr.arpa.
-@ 30 IN SOA ns.dns. admin. 1 7200 1800 86400 30
-1.0.0 30 IN PTR coredns.cell.svc.cluster.local.
-"""
-DNS, METRICS = "15353", "19153"
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("skopeo"), reason="skopeo is not installed")
-def test_coredns_is_built_and_answers_its_e2e_container(tmp_path: Path, specs: list[dict[str, Any]]) -> None:
-    project = plugins.load(tmp_path).projects["coredns"]
-    assert project.e2e
+def test_coredns_is_built_once_and_another_tool_pulls_it(tmp_path: Path, specs: list[dict[str, Any]]) -> None:
+    loaded = plugins.load(tmp_path)
+    project = loaded.projects["coredns"]
     host = registry.start(f"test-{uuid.uuid4()}", tmp_path / "registry", specs.append).host
     stage = StageContext("build coredns-stable", "test", tmp_path / "stage", deadline=time.monotonic() + 1200)
-    ref = project.build.resolve(project, "stable")
-    loaded = plugins.load(tmp_path)
-    artifacts = loaded.hook.crosscloud_build(request=BuildRequest(project, ref, "amd64", host, stage))
-    again = loaded.hook.crosscloud_build(request=BuildRequest(project, ref, "amd64", host, stage))
+    request = BuildRequest(project, project.build.resolve(project, "stable"), "amd64", host, stage)
+    artifacts = loaded.hook.crosscloud_build(request=request)
+    again = loaded.hook.crosscloud_build(request=request)
     assert again.cached
     assert again.pins == artifacts.pins
 
-    for pin in (artifacts.pins[0], artifacts.e2e):
+    # Whether it answers is tests/e2e/projects/test_coredns.py's to prove, on a cluster.
+    for pin, program in ((artifacts.pins[0], "coredns"), (artifacts.e2e, "program")):
         unpack(pin.reference, tmp_path)
-    version = subprocess.run([tmp_path / "coredns", "-version"], capture_output=True, text=True, check=True)
-    assert f"CoreDNS-{ref.version.removeprefix('v')}" in version.stdout
-    (tmp_path / "Corefile").write_text(COREFILE.format(dns=DNS, metrics=METRICS))
-    (tmp_path / "cluster.zone").write_text(CLUSTER_ZONE)
-    (tmp_path / "reverse.zone").write_text(REVERSE_ZONE)
-    records = [record.split("=") for record in project.e2e.env["HOSTS_RECORDS"].split(",")]
-    (tmp_path / "hosts").write_text("".join(f"{address} {name}\n" for name, address in records))
-    env = {
-        **os.environ,
-        **project.e2e.env,
-        "CROSSCLOUD_NAMESPACE": "cell",
-        "CROSSCLOUD_RELEASE": "coredns",
-        "CROSSCLOUD_RESULTS": str(tmp_path),
-        "COREDNS_SERVICE_HOST": "127.0.0.1",
-        "COREDNS_SERVICE_PORT_DNS": DNS,
-        "COREDNS_SERVICE_PORT_METRICS": METRICS,
-        "KUBERNETES_SERVICE_HOST": "10.96.0.1",
-    }
-    with subprocess.Popen([tmp_path / "coredns"], cwd=tmp_path, stdout=subprocess.DEVNULL) as server:
-        try:
-            checks = subprocess.run([tmp_path / "program"], env=env, capture_output=True, text=True, timeout=120)
-        finally:
-            server.kill()
-    assert checks.returncode == 0, checks.stdout + checks.stderr
-    suite = ET.parse(tmp_path / "junit.xml").getroot()
-    assert (suite.get("tests"), suite.get("failures")) == ("11", "0")
+        assert os.access(tmp_path / program, os.X_OK)
+    version = subprocess.run([tmp_path / "coredns", "-version"], capture_output=True, text=True, check=True, timeout=60)
+    assert f"CoreDNS-{request.ref.version.removeprefix('v')}" in version.stdout
 
 
 def unpack(reference: str, directory: Path) -> None:
