@@ -20,6 +20,7 @@ class ExistingCloud(Cloud):
     """The cluster of the variable ``kubeconfig`` (a path), or of ``$KUBECONFIG``; its current context counts."""
 
     provides_cluster: bool = False
+    is_elsewhere: bool = True  # even where its nodes reach this computer, nobody told them of a registry without TLS
 
     def provision(self, request: ProvisionRequest) -> Cluster:
         from pytest_crosscloud.provision import cluster

@@ -378,7 +378,7 @@ class Cloud:
     credentials: tuple[Credential, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)  #: defaults, below cross-cloud.yml's
     is_default: bool = False  #: needs no account: projects that are named without a cloud are tried here
-    is_elsewhere: bool = False  #: its nodes do not reach this computer: images must be in a registry that they do
+    is_elsewhere: bool = False  #: its nodes do not reach the run's registry: images must be in one that they do
     timeout: float | None = None  #: seconds for a provision, below cross-cloud.yml; None: as most clouds need
     billing: str = ""  #: what a cluster is paid for as long as it is there, in a few words; empty: nothing
     provides_cluster: bool = True  #: False: the cluster is somebody else's (``existing``), nothing is destroyed

@@ -22,6 +22,7 @@ from ..provision.module import Module, Provider
 from ..provision.remote import RELEASES, RemoteCloud
 from ..provision.terraform import TerraformCloud
 from ..redact import redact
+from ..run.preflight import why_no_own_registry
 from ..toolchain import node
 from ..toolchain.tools import Found, find
 from . import loading, table
@@ -115,7 +116,7 @@ def _checks(config: Config, cloud: Cloud, terraform: Found | None, host: str) ->
     if isinstance(cloud, RemoteCloud):
         yield from _inventory(cloud)
     if cloud.is_elsewhere:
-        detail = "runs need --registry=HOST: one that its nodes can pull from, for they do not reach this computer"
+        detail = f"runs need --registry=HOST, one that its nodes can pull from: {why_no_own_registry(cloud)}"
         yield Check("registry", OPTIONAL, detail)
     yield from _preflight(cloud)
 

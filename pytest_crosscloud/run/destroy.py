@@ -148,19 +148,36 @@ class Destruction:
         self._futures: dict[tuple[str, str], Future[None]] = {}
 
     def add(self, resource: Resource) -> None:
-        """Begin to destroy it, unless that has begun already."""
+        """Begin to destroy it, unless that has begun already. A cluster's releases go before it."""
+        before = [self._begin(release) for release in self._releases_on(resource)]
+        self._begin(resource, before)
+
+    def _begin(self, resource: Resource, before: Sequence[Future[None]] = ()) -> Future[None]:
         key = (resource.kind, resource.name)
         if key not in self._futures or self._futures[key].done():
-            self._futures[key] = self._pool.submit(self._destroy, resource)
+            # Threads take these in order: whoever waits for another finds it begun.
+            self._futures[key] = self._pool.submit(self._destroy, resource, before)
+        return self._futures[key]
+
+    def _releases_on(self, resource: Resource) -> list[Resource]:
+        """What the run has on somebody else's cluster: without the KUBECONFIG that ends with it, it would stay."""
+        if resource.kind != "cluster":
+            return []
+        return [
+            found
+            for found in self._store.resources(resource.run)
+            if found.kind == "release" and found.spec.get("cluster") == resource.name and found.state not in NOT_OURS
+        ]
 
     def finish(self) -> None:
         """Wait until each is destroyed, or has failed for good."""
         wait(self._futures.values())
         self._pool.shutdown()
 
-    def _destroy(self, resource: Resource) -> None:
+    def _destroy(self, resource: Resource, before: Sequence[Future[None]] = ()) -> None:
         store = self._store
         what = (resource.run, resource.kind, resource.name)
+        wait(before)
         try:
             if resource.state == "returned" and self._recycle and self._recycle(resource):
                 return
@@ -168,6 +185,11 @@ class Destruction:
                 waiting, resource = resource, replace(resource, state="released")
                 if not store.exchange_resource(waiting, resource):  # a run has just taken it
                     return
+            if there := self._releases_on(resource):
+                names = ", ".join(release.name for release in there)
+                with suppress(StoreFull):
+                    store.set_resource(*what, "failed", error=f"there is still the release {names}")
+                return
             for pause in (*self._backoff, None):
                 started = time.monotonic()
                 self._say(f"destroying {resource.kind} {resource.name}")
@@ -202,10 +224,11 @@ class Destruction:
 
 
 def left(store: Store, run: str, *, kept: bool = False) -> list[Resource]:
-    """What the run still owns and may be destroyed now. ``kept``: also what is to be kept for longer."""
+    """What the run still owns and may be destroyed now, clusters last. ``kept``: also what is to be kept for longer."""
     now = time.time()
-    return [
+    found = [
         resource
         for resource in store.resources(run)
         if resource.state not in NOT_OURS and (kept or resource.state not in WAITING or (resource.expires or 0) <= now)
     ]
+    return sorted(found, key=lambda resource: resource.kind == "cluster")

@@ -50,9 +50,16 @@ def _unreachable(cloud: Cloud, matrix: Matrix, registry: str | None) -> list[str
     if not cloud.is_elsewhere or registry is None or registry or not matrix.builds:
         return []
     return [
-        "its nodes do not reach this computer, where the run's registry would be: give one that they can pull from"
-        f" without a login, --registry=HOST; or --registry={OWN_REGISTRY}, if they do reach it"
+        f"{why_no_own_registry(cloud)}: give one that they can pull from without a login, --registry=HOST;"
+        f" or --registry={OWN_REGISTRY}, if they do {'reach it' if cloud.provides_cluster else 'pull from it'}"
     ]
+
+
+def why_no_own_registry(cloud: Cloud) -> str:
+    """Why nodes of a cloud elsewhere cannot pull from the registry that a run starts."""
+    if cloud.provides_cluster:
+        return "its nodes do not reach this computer, where the run's registry would be"
+    return "its nodes are somebody else's, and not told of the registry without TLS that a run starts on this computer"
 
 
 def _asked(what: str, question: Callable[[], list[str]]) -> list[str]:

@@ -288,7 +288,12 @@ class Engine:
     def _intend_release(self, cell: Cell, cluster: Cluster, namespace: str, release: str) -> None:
         """Where the cluster stays, what we put into it must go by itself."""
         if not self.run.config.clouds[cell.cluster.cloud].provides_cluster:
-            spec = {"kubeconfig": cluster.kubeconfig, "namespace": namespace, "release": release}
+            spec = {
+                "cluster": cluster.name,
+                "kubeconfig": cluster.kubeconfig,
+                "namespace": namespace,
+                "release": release,
+            }
             self.run.store.put_resource(Resource(self.run.id, "release", namespace, "intended", spec))
 
     def _reuse(self, request: ProvisionRequest, target: ClusterTarget) -> Outcome | None:

@@ -20,7 +20,11 @@ HEADER = ("cloud", "nodes", "arch", "credentials", "by tag", "quota", "proven", 
 OTHERS = {
     "local": ("machines of this computer, kubeadm", "made, used and destroyed in every test run", ""),
     "kind": ("containers", "its commands, against a stand-in for kind", "kind itself: no Docker was at hand"),
-    "existing": ("whatever is there", "its reading of a KUBECONFIG, against a stand-in", "a whole run on it"),
+    "existing": (
+        "whatever is there",
+        "whole runs on a cluster of `local`, which stays as it was: `tests/e2e/test_existing.py`",
+        "",
+    ),
 }
 
 #: What is asked of room for clusters where that is no quota of an account.

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from pytest_crosscloud.deploy import helm
+from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.model import StageName, StageResult, Status
 from pytest_crosscloud.run import context, processes
 from pytest_crosscloud.run.destroy import Destruction, Owner, left
 from pytest_crosscloud.run.processes import Process
 from pytest_crosscloud.run.store import Resource
+from pytest_crosscloud.stage import StageContext
 
 from .standin import World, sleeper
 
@@ -86,6 +89,37 @@ def test_one_that_fails_does_not_hold_up_the_others(world: World) -> None:
     (world.root / "fail-b").write_text("99")
     destroy(world, run, *clusters)
     assert world.states(run) == {"a": "destroyed", "b": "failed", "c": "destroyed"}
+
+
+@pytest.mark.parametrize("cluster_first", [True, False])
+@pytest.mark.parametrize("refusals", [0, 1, 9])
+def test_a_release_on_somebody_elses_cluster_goes_before_the_kubeconfig_does(
+    world: World, monkeypatch: pytest.MonkeyPatch, refusals: int, cluster_first: bool
+) -> None:
+    run = world.new_run()
+    cluster = world.create_cluster(run, "theirs", state="released")
+    spec = {"cluster": "theirs", "kubeconfig": "there", "namespace": "cell", "release": "demo"}
+    release = Resource(run, "release", "cell", "intended", spec)
+    world.store.put_resource(release)
+    seen = []
+
+    def remove(kubeconfig: str, namespace: str, name: str, stage: StageContext) -> None:
+        seen.append((kubeconfig, namespace, name, world.clusters()))
+        if len(seen) <= refusals:
+            raise CrosscloudError("Helm says no")
+
+    monkeypatch.setattr(helm, "remove", remove)
+    destroy(world, run, *((cluster,) if cluster_first else left(world.store, run)))
+
+    assert set(map(str, seen)) == {str(("there", "cell", "demo", {"theirs"}))}
+    assert world.states(run) == dict.fromkeys(("theirs", "cell"), "failed" if refusals > 2 else "destroyed")
+    errors = {resource.name: resource.error for resource in world.store.resources(run)}
+    assert errors == (
+        {"cell": "Helm says no", "theirs": "there is still the release cell"}
+        if refusals > 2
+        else {"cell": "", "theirs": ""}
+    )
+    assert world.clusters() == ({"theirs"} if refusals > 2 else set()), "clean tries again, with its KUBECONFIG"
 
 
 def test_what_is_being_destroyed_is_not_begun_again(world: World) -> None:

@@ -19,6 +19,7 @@ def crosscloud_clouds() -> list[Cloud]:
             display_name="Lab",
             credentials=(Credential(VARIABLE, "path of the lab cluster's kubeconfig"),),
             provides_cluster=False,
+            is_elsewhere=True,  # nobody has told its nodes of the registry that a run starts here
         )
     ]
 
