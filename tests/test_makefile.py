@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shutil
+import signal
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -132,3 +135,48 @@ def test_the_end_of_the_tests_says_what_each_of_them_left_out(tmp_path: Path) ->
         lines = done.stdout.splitlines()
         assert lines[:2] == ["running", "running"]
         assert ["not root" in line for line in lines[2:]] == [True, False]
+
+
+@pytest.fixture
+def gate(checkout: Path) -> Path:
+    """A pipe: uv does not go on with an environment that it makes before somebody has opened it to write."""
+    gate = checkout.parent / "gate"
+    os.mkfifo(gate)
+    uv = checkout.parent / "uv"
+    uv.write_text(uv.read_text().replace("venv) ", f"venv) cat {gate}; "))
+    return gate
+
+
+def test_of_two_at_once_one_makes_it_and_the_other_says_that_it_waits(checkout: Path, gate: Path) -> None:
+    env = {**os.environ, "PATH": f"{checkout.parent}:{os.environ['PATH']}"}
+    argv = [checkout / "scripts/venv"]
+    with ExitStack() as ended:
+
+        def start() -> subprocess.Popen[str]:
+            process = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True)
+            ended.enter_context(process)
+            ended.callback(end, process)
+            return process
+
+        first = start()
+        assert "making .venv" in next_line(first)
+        second = start()
+        assert "waiting for another process" in next_line(second)
+        gate.write_text("go on")
+        assert "installing" in first.communicate(timeout=60)[0]
+        assert second.communicate(timeout=60)[0] == "", "it finds what the first has made"
+        assert (first.returncode, second.returncode) == (0, 0)
+    assert len((checkout / ".venv" / "installed").read_text().splitlines()) == 2, "the packages, and the checkout"
+
+
+def next_line(process: subprocess.Popen[str]) -> str:
+    """What a process says next, which it has to within a minute."""
+    assert process.stdout
+    assert select.select([process.stdout], [], [], 60)[0], "it says nothing"
+    return process.stdout.readline()
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """End it with what it has started; one that has ended is left alone."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
