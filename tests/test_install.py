@@ -17,12 +17,17 @@ EXAMPLE = REPOSITORY / "examples/pytest-crosscloud-example"
 HETZNER = REPOSITORY / "examples/pytest-crosscloud-hetzner"
 
 
-def install(project: Path, site: Path, dist: Path) -> Path:
-    """Build a project's wheel and unpack it into ``site``, as an installer does; return ``site``."""
+def build_wheel(project: Path, dist: Path) -> Path:
+    """Build a project's wheel in the folder ``dist``."""
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(dist)]
     subprocess.run(build, cwd=project, capture_output=True, timeout=120, check=True)
     [wheel] = dist.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
+    return wheel
+
+
+def install(project: Path, site: Path, dist: Path) -> Path:
+    """Build a project's wheel and unpack it into ``site``, as an installer does; return ``site``."""
+    with zipfile.ZipFile(build_wheel(project, dist)) as archive:
         archive.extractall(site)
     return site
 

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,15 @@ SCHEMA = json.loads((Path(pytest_crosscloud.__file__).parent / "report" / "resul
 
 
 class Job:
-    """pytest over the matrix in an empty rootdir, as somebody who installed the package would run it."""
+    """pytest over the matrix in an empty rootdir, as somebody who installed the package would run it.
 
-    def __init__(self, rootdir: Path, *arguments: str) -> None:
-        command = [sys.executable, "-m", "pytest", "-n", "auto", "--clouds=local", "--projects=coredns", *arguments]
+    :param pytest: what is run: this environment's, unless another is to be tried.
+    """
+
+    def __init__(
+        self, rootdir: Path, *arguments: str, pytest: Sequence[str | Path] = (sys.executable, "-m", "pytest")
+    ) -> None:
+        command = [*pytest, "-n", "auto", "--clouds=local", "--projects=coredns", *arguments]
         self.out = rootdir / "reports" / "out"
         self.log = rootdir / "pytest.log"
         self._before = Computer()
@@ -82,8 +87,8 @@ class Job:
         ]
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None:
+def wait_for(condition: Callable[[], object], what: str, seconds: float, *, every: float = 0.05) -> None:
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit, f"no {what} within {seconds:.0f} s"
-        time.sleep(0.05)
+        time.sleep(every)

@@ -17,10 +17,13 @@ from typing import Any
 
 import pytest
 
+from pytest_crosscloud import capacity, paths
+from pytest_crosscloud.model import Cluster, StageResult
 from pytest_crosscloud.provision.terraform import VARIABLES_FILE
 from pytest_crosscloud.repro import bundle
 from pytest_crosscloud.run import context
 from pytest_crosscloud.run.store import open_store
+from pytest_crosscloud.toolchain import pins
 from tests.e2e.job import DEADLINE, GONE, Job, wait_for
 
 pytestmark = pytest.mark.root
@@ -215,6 +218,35 @@ def _page(job: Job) -> dict[str, list[tuple[str, ...]]]:
         shown = [(ref, *re.findall(r'class="badge[^>]*>(.*?)<', rest)) for ref, rest in rows]
         found[body.split('"')[1]] = shown
     return found
+
+
+def test_two_clusters_stand_side_by_side_in_one_run(start: Callable[..., Job]) -> None:
+    def has_room() -> bool:
+        return not capacity.lacking(2, 0, paths.state())
+
+    wait_for(has_room, "room for two clusters beside those of other tests", DEADLINE, every=1)
+    version = pins.load()["kubernetes"]["stable"]
+    names = {"cross-cloud.yml": f"kubernetes:\n  other: {version}\n"}
+    job = start("--kubernetes=stable,other", "--refs=stable", files=names)
+    assert job.wait() == 0, job.text
+    assert {name: statuses(cell) for name, cell in job.cells().items()} == {
+        "coredns-stable-local-stable": GREEN,
+        "coredns-stable-local-other": GREEN,
+    }
+    results = open_store().results(job.run)
+    provisions = [result for key, result in results.items() if key.startswith("provision")]
+    endpoints = {Cluster.from_json(result.data).endpoint for result in provisions}
+    assert len(provisions) == len(endpoints) == 2
+    began, ended = zip(*((result.started or 0, _over(job, result)) for result in provisions), strict=True)
+    assert max(began) < min(ended), "one was given back before the other began"
+    assert job.traces() == []
+
+
+def _over(job: Job, provision: StageResult) -> float:
+    """When the last stage on a cluster ended, in seconds since the epoch."""
+    cluster = provision.target.removeprefix("local-")
+    e2e = open_store().results(job.run)[f"e2e coredns-stable-local-{cluster}"]
+    return (e2e.started or 0) + e2e.seconds
 
 
 @pytest.mark.parametrize("moment", ["provision", "deploy"])
