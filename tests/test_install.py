@@ -55,7 +55,7 @@ def run(folder: Path, *arguments: str, sites: tuple[Path, ...] = ()) -> list[str
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
