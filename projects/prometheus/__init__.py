@@ -78,6 +78,11 @@ def crosscloud_projects() -> list[Project]:
                         stable_ref="v1.12.1",
                         head_ref="master",
                     ),
+                    # Ours: data that outlives a pod, on clusters that have nobody to provision volumes.
+                    "keeper": Part(
+                        build=GoProgram(directory=_HERE / "keeper", image="prometheus/keeper"),
+                        follows=True,
+                    ),
                 }
             ),
             chart="prometheus",
@@ -89,5 +94,7 @@ def crosscloud_projects() -> list[Project]:
                 ),
                 timeout=300,
             ),
+            # A TSDB has one writer: the new Prometheus starts when the old one has ended, and replays its log.
+            upgrade_gap=30,
         )
     ]

@@ -1,4 +1,4 @@
-"""Every bundled project's e2e container has tests of its own, in Go; and what all of them share is one source."""
+"""The Go programs of bundled projects have tests of their own; and what e2e containers share is one source."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import pytest
 from pytest_crosscloud import paths
 
 CONTAINERS = sorted(path.parent for path in paths.data("projects").glob("*/e2e/go.mod"))
+PROGRAMS = sorted(path.parent for path in paths.data("projects").glob("*/*/go.mod"))
 SHARED = sorted(paths.data("projects", "checks").glob("*.go"))
 
 
 @pytest.mark.skipif(not shutil.which("go"), reason="go is not installed")
-@pytest.mark.parametrize("directory", CONTAINERS, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("directory", PROGRAMS, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_its_own_tests_pass(directory: Path) -> None:
     env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
     for command in (["go", "vet", "./..."], ["go", "test", "./..."]):

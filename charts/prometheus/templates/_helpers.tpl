@@ -36,3 +36,32 @@ readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
 {{- end }}
+
+{{/* The release's directory below /var/tmp of its node. No other has its name: a release's is unique in its namespace. */}}
+{{- define "prometheus.directory" -}}
+{{ .Release.Namespace }}.{{ .Release.Name }}
+{{- end }}
+
+{{/* A part's volume: dict "root" $ "part" "alertmanager". The keeper makes its directory; until then the pod waits. */}}
+{{- define "prometheus.data" -}}
+{{- if eq .root.Values.storage "node" -}}
+hostPath:
+  path: /var/tmp/{{ include "prometheus.directory" .root }}/{{ .part }}
+  type: Directory
+{{- else -}}
+emptyDir: {}
+{{- end }}
+{{- end }}
+
+{{/* Where the data is: on the keeper's node. */}}
+{{- define "prometheus.besideData" -}}
+{{- if eq .Values.storage "node" -}}
+affinity:
+  podAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+      - topologyKey: kubernetes.io/hostname
+        labelSelector:
+          matchLabels:
+            {{- include "prometheus.selector" (dict "root" . "part" "keeper") | nindent 12 }}
+{{- end }}
+{{- end }}

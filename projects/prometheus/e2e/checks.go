@@ -276,12 +276,7 @@ func (t target) metadata() (string, error) {
 func (t target) otlp() (string, error) {
 	now := time.Now()
 	value := float64(now.UnixMilli()%1_000_000) + 0.5
-	text := fmt.Sprintf(`{"resourceMetrics": [{
-		"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "crosscloud-e2e"}}]},
-		"scopeMetrics": [{"metrics": [{"name": "crosscloud.pushed", "unit": "By", "gauge": {"dataPoints": [
-			{"asDouble": %v, "timeUnixNano": "%d",
-			 "attributes": [{"key": "release", "value": {"stringValue": %q}}]}]}}]}]}]}`, value, now.UnixNano(), t.release)
-	if _, err := t.post(t.prometheus+"/api/v1/otlp/v1/metrics", text); err != nil {
+	if err := t.push("crosscloud.pushed", "By", value, now, map[string]string{"release": t.release}); err != nil {
 		return "", err
 	}
 	expression := fmt.Sprintf("crosscloud_pushed_bytes{job=%q,release=%q}", "crosscloud-e2e", t.release)
@@ -292,6 +287,30 @@ func (t target) otlp() (string, error) {
 		}
 		return fmt.Sprintf("crosscloud.pushed became %s %v", expression, value), err
 	})
+}
+
+// push sends one sample over OTLP: a gauge, as nobody scrapes it.
+func (t target) push(name, unit string, value float64, at time.Time, labels map[string]string) error {
+	type attribute struct {
+		Key   string            `json:"key"`
+		Value map[string]string `json:"value"`
+	}
+	var attributes []attribute
+	for key, value := range labels {
+		attributes = append(attributes, attribute{key, map[string]string{"stringValue": value}})
+	}
+	point := map[string]any{"asDouble": value, "timeUnixNano": fmt.Sprint(at.UnixNano()), "attributes": attributes}
+	text, err := json.Marshal(map[string]any{"resourceMetrics": []any{map[string]any{
+		"resource": map[string]any{"attributes": []attribute{{"service.name", map[string]string{"stringValue": "crosscloud-e2e"}}}},
+		"scopeMetrics": []any{map[string]any{"metrics": []any{
+			map[string]any{"name": name, "unit": unit, "gauge": map[string]any{"dataPoints": []any{point}}},
+		}}},
+	}}})
+	if err != nil {
+		return err
+	}
+	_, err = t.post(t.prometheus+"/api/v1/otlp/v1/metrics", string(text))
+	return err
 }
 
 func (t target) federation() (string, error) {
@@ -434,13 +453,30 @@ func (t target) alertState() (alertState, error) {
 
 // silenced silences the alert, and takes that back.
 func (t target) silenced() (string, error) {
+	silence, err := t.silenceFor("Always.+", "of a test", 10*time.Minute)
+	if err != nil {
+		return "", err
+	}
+	suppressed, err := t.become("suppressed", silence)
+	if err != nil {
+		return "", err
+	}
+	if err := t.endSilence(silence); err != nil {
+		return "", err
+	}
+	active, err := t.become("active", "")
+	return fmt.Sprintf("%s; without it %s", suppressed, active), err
+}
+
+// silenceFor silences the alerts whose name matches, and is the silence's id.
+func (t target) silenceFor(name, comment string, lasts time.Duration) (string, error) {
 	now := time.Now().UTC()
 	text, err := json.Marshal(map[string]any{
-		"matchers":  []map[string]any{{"name": "alertname", "value": "Always.+", "isRegex": true, "isEqual": true}},
+		"matchers":  []map[string]any{{"name": "alertname", "value": name, "isRegex": true, "isEqual": true}},
 		"startsAt":  now.Format(time.RFC3339),
-		"endsAt":    now.Add(10 * time.Minute).Format(time.RFC3339),
+		"endsAt":    now.Add(lasts).Format(time.RFC3339),
 		"createdBy": "crosscloud-e2e",
-		"comment":   "of a test",
+		"comment":   comment,
 	})
 	if err != nil {
 		return "", err
@@ -453,19 +489,17 @@ func (t target) silenced() (string, error) {
 	if err := json.Unmarshal(answer, &made); err != nil || made.SilenceID == "" {
 		return "", fmt.Errorf("a silence without an id: %s", answer)
 	}
-	suppressed, err := t.become("suppressed", made.SilenceID)
+	return made.SilenceID, nil
+}
+
+// endSilence takes a silence back.
+func (t target) endSilence(id string) error {
+	request, err := http.NewRequest(http.MethodDelete, t.alertmanager+"/api/v2/silence/"+id, nil)
 	if err != nil {
-		return "", err
+		return err
 	}
-	request, err := http.NewRequest(http.MethodDelete, t.alertmanager+"/api/v2/silence/"+made.SilenceID, nil)
-	if err != nil {
-		return "", err
-	}
-	if _, err := body(request, http.StatusOK); err != nil {
-		return "", err
-	}
-	active, err := t.become("active", "")
-	return fmt.Sprintf("%s; without it %s", suppressed, active), err
+	_, err = body(request, http.StatusOK)
+	return err
 }
 
 // become waits for the alert's state, by the silence that makes it.

@@ -2,8 +2,8 @@
 //
 // It runs as a Job in the release's namespace, and is itself what Alertmanager delivers to: the chart has a Service for
 // that. Environment: CROSSCLOUD_NAMESPACE, CROSSCLOUD_RELEASE, CROSSCLOUD_RESULTS (folder for junit.xml), the tags of
-// the images under test (PROMETHEUS_TAG, ALERTMANAGER_TAG, NODE_EXPORTER_TAG), and what Kubernetes tells every pod
-// about Services. Exit code 1: a check failed.
+// the images under test (PROMETHEUS_TAG, ALERTMANAGER_TAG, NODE_EXPORTER_TAG), CROSSCLOUD_UPGRADE on the way of an
+// upgrade, and what Kubernetes tells every pod about Services. Exit code 1: a check failed.
 package main
 
 import (
@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 )
 
 // Where alerts are received; the chart's Service sends its port here.
@@ -28,5 +29,5 @@ func main() {
 	go func() { fatal(http.Serve(listener, target.inbox)) }()
 	fmt.Printf("Prometheus at %s, Alertmanager at %s, alerts are received at %s\n",
 		target.prometheus, target.alertmanager, receiverAddress)
-	verify("prometheus", target.answers(patience), append(target.checks(), ownTests(ownProgram)...)...)
+	verify("prometheus", target.answers(patience), slices.Concat(target.checks(), target.kept(), ownTests(ownProgram))...)
 }

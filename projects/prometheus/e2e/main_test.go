@@ -22,6 +22,18 @@ type fake struct {
 	pushed   float64
 	loaded   time.Time
 	silenced bool
+	began    time.Time
+	version  string
+	kept     []stored           // what came over OTLP to stay
+	scraped  map[string]float64 // since when it has scraped which version of itself, in seconds
+	silences []map[string]any   // that are to last
+}
+
+// A stored sample, as it was pushed.
+type stored struct {
+	name   string
+	labels map[string]any
+	point
 }
 
 const silence = "5f0c"
@@ -48,21 +60,21 @@ func (f *fake) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 		kind := unless(f.has("metadata of another type"), "gauge", "counter")
 		data(writer, map[string]any{"node_uname_info": []any{map[string]any{"type": kind, "help": "Labeled."}}})
 	case "otlp/v1/metrics":
-		text, _ := io.ReadAll(request.Body)
-		_, after, _ := strings.Cut(string(text), `"asDouble": `)
-		number, _, _ := strings.Cut(after, ",")
-		f.pushed, _ = strconv.ParseFloat(number, 64)
-		if !json.Valid(text) {
-			http.Error(writer, "no JSON", http.StatusBadRequest)
+		found, err := pushed(request.Body)
+		if err != nil {
+			http.Error(writer, err.Error(), http.StatusBadRequest)
 		}
 		if f.has("OTLP is off") {
 			http.NotFound(writer, request)
+		}
+		if f.pushed = found.value; found.name == "crosscloud.kept" {
+			f.kept = append(f.kept, found)
 		}
 	case "/federate":
 		labels := unless(f.has("federated without external labels"), `release="prom-head",`, "")
 		fmt.Fprintf(writer, "# TYPE up untyped\nup{%sjob=\"prometheus\"} 1 1700000000000\n", labels)
 	case "status/runtimeinfo":
-		data(writer, map[string]any{"reloadConfigSuccess": !f.has("reload fails"), "lastConfigTime": f.loaded})
+		data(writer, map[string]any{"reloadConfigSuccess": !f.has("reload fails"), "lastConfigTime": f.loaded, "startTime": f.began})
 	case "/-/reload":
 		if !f.has("reload does nothing") {
 			f.loaded = time.Now()
@@ -135,6 +147,14 @@ func (f *fake) value(expression string) (map[string]any, float64, bool) {
 func (f *fake) query(writer http.ResponseWriter, request *http.Request) {
 	expression := request.FormValue("query")
 	f.queries++
+	if strings.HasPrefix(expression, "crosscloud_kept{") {
+		data(writer, map[string]any{"resultType": "matrix", "result": f.keptSeries(expression)})
+		return
+	}
+	if expression == `prometheus_build_info{job="prometheus"}` && request.FormValue("time") != "" {
+		data(writer, map[string]any{"resultType": "vector", "result": f.buildsAt(request.FormValue("time"))})
+		return
+	}
 	if expression == "sum(" && !f.has("parses anything") {
 		http.Error(writer, `{"status": "error", "error": "parse error: unclosed left parenthesis"}`, http.StatusBadRequest)
 		return
@@ -157,6 +177,65 @@ func (f *fake) query(writer http.ResponseWriter, request *http.Request) {
 		result = append(result, map[string]any{"metric": labels, "value": pair})
 	}
 	data(writer, map[string]any{"resultType": "vector", "result": result})
+}
+
+// pushed is the one sample of an OTLP request.
+func pushed(body io.Reader) (stored, error) {
+	var request struct {
+		ResourceMetrics []struct {
+			ScopeMetrics []struct {
+				Metrics []struct {
+					Name  string
+					Gauge struct {
+						DataPoints []struct {
+							AsDouble     float64
+							TimeUnixNano string
+							Attributes   []struct {
+								Key   string
+								Value struct{ StringValue string }
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	if err := json.NewDecoder(body).Decode(&request); err != nil {
+		return stored{}, err
+	}
+	metric := request.ResourceMetrics[0].ScopeMetrics[0].Metrics[0]
+	sent := metric.Gauge.DataPoints[0]
+	nanoseconds, err := strconv.ParseInt(sent.TimeUnixNano, 10, 64)
+	labels := map[string]any{}
+	for _, attribute := range sent.Attributes {
+		labels[attribute.Key] = attribute.Value.StringValue
+	}
+	// Prometheus keeps milliseconds.
+	return stored{metric.Name, labels, point{float64(nanoseconds/1e6) / 1e3, sent.AsDouble}}, err
+}
+
+// keptSeries are the series of what was stored, as far as the expression's labels are theirs.
+func (f *fake) keptSeries(expression string) []any {
+	result := []any{}
+	for _, each := range f.kept {
+		if strings.Contains(expression, fmt.Sprintf("{namespace=%q,stop=%q}[", each.labels["namespace"], each.labels["stop"])) {
+			pair := []any{each.time, strconv.FormatFloat(each.value, 'f', -1, 64)}
+			result = append(result, map[string]any{"metric": each.labels, "values": []any{pair}})
+		}
+	}
+	return result
+}
+
+// buildsAt are the versions of itself that it has scraped by a time.
+func (f *fake) buildsAt(text string) []any {
+	at, _ := strconv.ParseFloat(text, 64)
+	result := []any{}
+	for version, since := range f.scraped {
+		if since <= at {
+			result = append(result, map[string]any{"metric": map[string]any{"version": version}, "value": []any{at, "1"}})
+		}
+	}
+	return result
 }
 
 func (f *fake) queryRange(writer http.ResponseWriter, request *http.Request) {
@@ -192,8 +271,22 @@ func (f *fake) alertmanager(writer http.ResponseWriter, request *http.Request) {
 			alert["status"] = map[string]any{"state": "suppressed", "silencedBy": []string{silence}}
 		}
 		reply(writer, unless(f.has("no alert"), []any{alert}, []any{}))
+	case "GET /api/v2/silences":
+		// As Alertmanager takes a filter: what is silenced by another kind of matcher is not meant.
+		reply(writer, unless(request.FormValue("filter") != "alertname=~"+nobody, f.silences, nil))
 	case "POST /api/v2/silences":
-		f.silenced = true
+		var asked struct {
+			Comment  string
+			Matchers []struct{ Value string }
+		}
+		_ = json.NewDecoder(request.Body).Decode(&asked)
+		if asked.Matchers[0].Value == nobody {
+			f.silences = append(f.silences, map[string]any{
+				"id": silence, "comment": asked.Comment, "status": map[string]any{"state": "active"},
+			})
+		} else {
+			f.silenced = true
+		}
 		reply(writer, map[string]any{"silenceID": silence})
 	case "DELETE /api/v2/silence/" + silence:
 		f.silenced = f.has("silences for ever")
@@ -226,17 +319,22 @@ func reply(writer http.ResponseWriter, value any) {
 func start(t *testing.T, fault string) target {
 	t.Helper()
 	fake := &fake{fault: fault, loaded: time.Now().Add(-time.Minute)}
+	target := serve(t, fake)
+	fake.deliver(target.inbox)
+	return target
+}
+
+func serve(t *testing.T, fake *fake) target {
+	t.Helper()
 	server := httptest.NewServer(fake)
 	t.Cleanup(server.Close)
-	inbox := newInbox()
-	fake.deliver(inbox)
 	return target{
 		prometheus:   server.URL,
 		alertmanager: server.URL,
 		namespace:    "cell",
 		release:      "prom-head",
 		versions:     map[string]string{"prometheus": "0.315.0", "alertmanager": "0.28.1", "node-exporter": "1.12.1"},
-		inbox:        inbox,
+		inbox:        newInbox(),
 	}
 }
 
@@ -324,6 +422,14 @@ func TestTheEnvironmentSaysWhatIsTested(t *testing.T) {
 		"PROMETHEUS_TAG":                           "v0.315.0",
 		"ALERTMANAGER_TAG":                         "v0.28.1",
 		"NODE_EXPORTER_TAG":                        "v1.12.1",
+	}
+	for stop, known := range map[string]bool{"": true, "back": true, "elsewhere": false} {
+		found, err := fromEnvironment(func(name string) string {
+			return unless(name == "CROSSCLOUD_UPGRADE", variables[name], stop)
+		})
+		if (err == nil) != known || known && found.stop != stop {
+			t.Errorf("stop %q: %+v %v", stop, found, err)
+		}
 	}
 	found, err := fromEnvironment(func(name string) string { return variables[name] })
 	if err != nil || found.prometheus != "http://10.96.3.4:9090" || found.alertmanager != "http://10.96.3.5:9093" ||

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,7 @@ type target struct {
 	release      string
 	versions     map[string]string // of each program, without the v, by the name of its job
 	inbox        *inbox
+	stop         string // one of stops; empty: there is no upgrade
 }
 
 // jobs are the programs of the release, as the chart calls their scrape jobs.
@@ -25,6 +27,10 @@ func fromEnvironment(env environment) (target, error) {
 		release:   env("CROSSCLOUD_RELEASE"),
 		versions:  map[string]string{},
 		inbox:     newInbox(),
+		stop:      env("CROSSCLOUD_UPGRADE"),
+	}
+	if found.stop != "" && !slices.Contains(stops, found.stop) {
+		return target{}, fmt.Errorf("CROSSCLOUD_UPGRADE=%q is none of %q", found.stop, stops)
 	}
 	if found.namespace == "" {
 		return target{}, errors.New("CROSSCLOUD_NAMESPACE must be set")

@@ -1,0 +1,3 @@
+module pytest-crosscloud/projects/prometheus/keeper
+
+go 1.25.0
