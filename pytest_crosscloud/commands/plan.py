@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Set
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 from .. import matrix as matrices
@@ -27,6 +28,7 @@ from ..report.terminal import moment
 from ..run import pool, preflight
 from ..run.limits import Limit, limits_of
 from ..run.store import Resource, open_store
+from ..run.summary import alike
 from ..toolchain.tools import find
 from . import loading, table
 
@@ -103,11 +105,14 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigurationError("--upgrade goes from one ref to another", remedy="give two of them with --refs")
     steps = list(steps_of(config, matrix, limits_of(config, matrix, args.max_clusters), reuse=args.reuse_clusters))
     steps += _upgrades(matrix, _lost(steps)) if args.upgrade else ()
+    notes = list(alike(_kubernetes(config, matrix)))
     if args.json:
         problems = [asdict(found) for found in config.problems]
-        print(json.dumps({"stages": [asdict(step) for step in steps], "problems": problems}, indent=2))
+        print(json.dumps({"stages": [asdict(step) for step in steps], "problems": problems, "notes": notes}, indent=2))
         return _exit_code(steps)
     table.show(_HEADER, [(step.stage, step.target, step.action, step.detail) for step in steps], _STYLES)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     if sys.stdout.isatty():
         cached = sum(step.action == CACHED for step in steps)
         print(
@@ -115,6 +120,17 @@ def main(args: argparse.Namespace) -> int:
             f" {len(matrix.clusters)} clusters. Nothing was made; pytest with the same options does it."
         )
     return _exit_code(steps)
+
+
+def _kubernetes(config: Config, matrix: Matrix) -> dict[str, Ref]:
+    """The versions of the clusters that would be made, by name; without those that are not known."""
+    made = [cluster.kubernetes for cluster in matrix.clusters if config.clouds[cluster.cloud].provides_cluster]
+    names = dict.fromkeys(made)
+    versions = {}
+    for name in names if len(names) > 1 else ():
+        with suppress(StageError):  # its stage says so
+            versions[name] = config.resolve_kubernetes(name)
+    return versions
 
 
 def _exit_code(steps: Iterable[Step]) -> int:

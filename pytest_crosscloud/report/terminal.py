@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ..model import StageName, StageResult, Status
-from ..run.summary import RunSummary
+from ..run.summary import RunSummary, alike
 from . import files
 from .rows import FLAKY, Row, badge, causes, rows, short_version, wanting
 
@@ -55,6 +55,8 @@ class Live:
         stages = len(builds) + len(clusters) + 2 * len(summary.cells)
         run = _paint(f"run {summary.id}", "1", self._color)
         self._write_line(f"{run}  {_count(len(summary.cells), 'cell')}: {_matrix(summary)}   {stages} stages")
+        for line in alike(summary.kubernetes):
+            self._write_line(f"  note: {line}")
 
     def update(self, results: Iterable[StageResult], now: float) -> None:
         """Take over changes of stages; to be called a few times a second, also without any.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -42,6 +42,20 @@ class CloudInfo:
     name: str
     display_name: str
     arch: str = "amd64"  #: what it takes without ``--arch``
+
+
+def alike(kubernetes: Mapping[str, Ref]) -> Iterator[str]:
+    """What to say of names of ``--kubernetes`` that mean one version today: a line for each such version."""
+    names: dict[str, list[str]] = {}
+    for name, ref in kubernetes.items():
+        names.setdefault(ref.version, []).append(name)
+    for version, same in names.items():
+        if len(same) > 1:
+            yield (
+                f"kubernetes {', '.join(same[:-1])} and {same[-1]} are the same version, {version}: what runs on "
+                "one runs on its like again. Give the names other versions under kubernetes: in cross-cloud.yml; "
+                "stable: auto is the newest release of the minor before the newest"
+            )
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,31 @@ def test_an_unknown_kubernetes_is_answered_with_what_there_is(
     assert rows[1] == ["provision", "local", "fail", f"{said}or any released version, such as v1.35.4, v1.36.3"]
 
 
+def test_two_names_of_one_kubernetes_are_noted(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubernetes, "_versions", lambda: ["v1.1.9", "v1.2.2", "v1.2.3"])
+    select = ("plan", "--projects=two", "--refs=stable", "--kubernetes=stable,head")
+
+    def notes() -> list[str]:
+        assert cli.main([*select, "--json"]) == 0
+        found: list[str] = json.loads(capsys.readouterr().out)["notes"]
+        return found
+
+    assert cli.main([*select]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("note: kubernetes stable and head are the same version, v1.2.3: ")
+    assert [f"note: {note}" for note in notes()] == [line]
+
+    (root / "cross-cloud.yml").write_text("kubernetes: {stable: auto}")
+    assert notes() == []
+
+    (root / "cross-cloud.yml").write_text("kubernetes: {stable: v1.2.3}")
+    (root / "clouds/local.py").unlink()  # nothing is provisioned on the other
+    assert cli.main([*select, "--clouds=mine"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_json_has_the_stages_and_the_problems(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "clouds/bad.py").write_text("\n1 / 0")
     assert cli.main(["plan", "--json", "--projects=two", "--refs=nowhere"]) == 1

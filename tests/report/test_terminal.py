@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_crosscloud.model import ErrorClass, Failure, StageResult, Status
+from pytest_crosscloud.model import ErrorClass, Failure, Ref, StageResult, Status
 from pytest_crosscloud.report import terminal
 
 from .sample import STARTED, finished, one_cell, sample
@@ -105,6 +105,16 @@ def test_the_header_says_what_is_going_to_happen(screen: Screen) -> None:
     assert screen.take() == ["run 7f3a  1 cell: coredns {stable v1.14.7} × local × kubernetes v1.36.3   4 stages"]
     screen.live.header(sample())
     assert screen.take() == ["run 7f3a  112 cells: 7 projects × 8 clouds × kubernetes v1.36.3   246 stages"]
+
+
+def test_two_names_of_one_kubernetes_are_noted(screen: Screen) -> None:
+    same = {name: Ref(name, "v1.36.3") for name in ("stable", "head", "old")}
+    screen.live.header(replace(one_cell(), kubernetes={**same, "old": Ref("old", "v1.35.4")}))
+    _, note = screen.take()
+    assert note.startswith("  note: kubernetes stable and head are the same version, v1.36.3: ")
+    assert "stable: auto is" in note
+    screen.live.header(replace(one_cell(), kubernetes=same))
+    assert "kubernetes stable, head and old are" in screen.take()[1]
 
 
 def test_a_stage_is_one_line_at_its_start_and_one_at_its_end(screen: Screen) -> None:
