@@ -102,6 +102,8 @@ def faults(spec: Cloud | Project) -> Iterator[str]:
         yield f"chart is a name, a path or a reference, not {spec.chart!r}"
     if not isinstance(spec.timeout, (int, float)) or spec.timeout <= 0:
         yield f"timeout is a number of seconds above 0, not {spec.timeout!r}"
+    if not isinstance(spec.chosen_by, tuple) or not all(isinstance(name, str) and name for name in spec.chosen_by):
+        yield f"chosen_by is a tuple of environment variables' names, not {spec.chosen_by!r}"
     strategies = {"build": spec.build, **({"e2e.build": spec.e2e.build} if spec.e2e else {})}
     for owner, strategy in strategies.items():
         if missing := [name for name in _STRATEGY if not callable(getattr(strategy, name, None))]:

@@ -511,6 +511,8 @@ class Project:
     timeout: float = 900.0  #: seconds for the deploy, below ``timeouts.deploy`` and the project's of cross-cloud.yml
     is_kubernetes: bool = False  #: clusters are made of its builds: it is tested on those of its own ref
     e2e: E2E | None = None
+    #: environment variables that choose what of it is tested, such as which specs: recorded with a run. No secrets
+    chosen_by: tuple[str, ...] = ()
     upgrade_gap: float = 2.0  #: seconds that a Service may answer nobody while the release is upgraded
 
     def __post_init__(self) -> None:

@@ -229,6 +229,10 @@ def test_a_wrong_cloud(root: Path, spec: str, problem: str) -> None:
         ("name='p', build=1, chart='c'", "build is a build strategy, and 1 has no resolve"),
         ("name='p', build=Strategy(), chart=''", "chart is a name, a path or a reference, not ''"),
         ("name='p', build=Strategy(), chart='c', sub_title='x' * 22", "at most 21 characters, and this has 22"),
+        (
+            "name='p', build=Strategy(), chart='c', chosen_by='SPECS'",
+            "chosen_by is a tuple of environment variables' names",
+        ),
         ("name='p', build=Strategy(), chart='c', timeout=0", "timeout is a number of seconds above 0, not 0"),
         ("name='p', build=Strategy(), chart='c', stable_ref=1.1", "stable_ref is text, not 1.1"),
     ],

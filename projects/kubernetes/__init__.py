@@ -81,6 +81,7 @@ def crosscloud_projects() -> list[Project]:
             build=KubernetesBuild(),
             chart="kubernetes",
             is_kubernetes=True,
+            chosen_by=(VARIABLE,),
             e2e=E2E(
                 build=suite,
                 env={

@@ -21,6 +21,7 @@ from ..model import Ref
 from .limits import Limit, limits_of
 from .plan import Plan, summarize
 from .store import RunExists, RunRecord, Store
+from .summary import assigned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,7 +109,7 @@ def directory(run: str) -> Path:
 def create(store: Store, settings: Settings, plan: Plan, refs: Mapping[str, Ref], kubernetes: Mapping[str, Ref]) -> str:
     """Record a new run and return its id: eight hex digits, unique on this host and very likely anywhere."""
     record = {
-        "command": " ".join(["pytest", *sys.argv[1:]]),
+        "command": assigned(plan.variables) + " ".join(["pytest", *sys.argv[1:]]),
         "settings": asdict(settings),
         "refs": {name: ref.to_json() for name, ref in refs.items()},
         "kubernetes": {name: ref.to_json() for name, ref in kubernetes.items()},

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -29,6 +30,8 @@ class Plan:
     projects: tuple[ProjectInfo, ...] = ()
     clouds: tuple[CloudInfo, ...] = ()
     cells: tuple[Cell, ...] = ()
+    #: by project, the variables of ``Project.chosen_by`` as the run found them; empty: not set
+    chosen: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: Config, matrix: Matrix) -> Self:
@@ -42,7 +45,17 @@ class Plan:
                 for cloud in _named(config.clouds, [cell.cluster.cloud for cell in matrix.cells])
             ),
             cells=matrix.cells,
+            chosen={
+                project.name: {name: os.environ.get(name, "") for name in project.chosen_by}
+                for project in _named(config.projects, [cell.build.project for cell in matrix.cells])
+                if project.chosen_by
+            },
         )
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What chose the tests, of all projects."""
+        return {name: value for chosen in self.chosen.values() for name, value in chosen.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Builds and clusters once each, however many cells they have."""
@@ -53,6 +66,7 @@ class Plan:
             "clouds": [asdict(cloud) for cloud in self.clouds],
             "builds": [asdict(build) for build in builds.values()],
             "clusters": [asdict(cluster) for cluster in clusters.values()],
+            "chosen": self.chosen,
             "cells": [(cell.build.id, cell.cluster.id, cell.id) for cell in self.cells],
         }
 
@@ -64,6 +78,7 @@ class Plan:
             projects=tuple(ProjectInfo(**project) for project in data["projects"]),
             clouds=tuple(CloudInfo(**cloud) for cloud in data["clouds"]),
             cells=tuple(Cell(builds[build], clusters[cluster], id_) for build, cluster, id_ in data["cells"]),
+            chosen=data.get("chosen", {}),  # runs are older than it
         )
 
 
@@ -81,6 +96,7 @@ def summarize(store: Store, run: RunRecord, plan: Plan | None = None, *, killed:
         finished=run.finished,
         command=str(record["command"]),
         options=tuple(record["settings"]["repeat"]),
+        chosen=plan.chosen,
         bundles=_bundles(Path(record["settings"]["out"]), Path(record["settings"]["rootdir"])),
         projects=plan.projects,
         clouds=plan.clouds,

@@ -84,6 +84,23 @@ def find(store: Store, wanted: str, selection: Mapping[str, Any] | None, rootdir
     raise _no_run("there is no run to resume" + ("" if selection is None else " with this selection"))
 
 
+def choose_alike(store: Store, run: RunRecord) -> None:
+    """Set the environment variables that chose what was tested as they were: half of it would else be something else.
+
+    :raises ConfigurationError: one of them is set to something else here.
+    """
+    for name, was in Plan.from_json(store.plan(run.id)).variables.items():
+        is_now = os.environ.get(name, "")
+        if is_now and is_now != was:
+            said = f"with {name}={was}" if was else f"without {name}"
+            raise ConfigurationError(
+                f"run {run.id} was started {said}, and here it is {is_now}",
+                remedy=f"unset {name}, or start another run",
+            )
+        if was:
+            os.environ[name] = was
+
+
 def _no_run(message: str) -> ConfigurationError:
     return ConfigurationError(message, remedy="crosscloud report --list shows the runs")
 

@@ -171,6 +171,7 @@ class Session:
             old = resume.find(store, wanted, selection.read(config) if given else None, config.rootpath)
             if not given:
                 selection.apply(config, old.run.record["settings"]["selection"])
+            resume.choose_alike(store, old.run)  # before plugins look
             return old
         finally:
             store.close()

@@ -44,6 +44,11 @@ class CloudInfo:
     arch: str = "amd64"  #: what it takes without ``--arch``
 
 
+def assigned(variables: Mapping[str, str]) -> str:
+    """What a shell is told before a command, so that it has those variables that have a value."""
+    return "".join(f"{name}={shlex.quote(value)} " for name, value in variables.items() if value)
+
+
 def alike(kubernetes: Mapping[str, Ref]) -> Iterator[str]:
     """What to say of names of ``--kubernetes`` that mean one version today: a line for each such version."""
     names: dict[str, list[str]] = {}
@@ -67,6 +72,8 @@ class RunSummary:
     finished: float | None  #: None while it runs; of a killed one, its last sign of life
     command: str  #: the command line that started it
     options: tuple[str, ...] = field(default=(), kw_only=True)  #: what a repetition needs too: ``--registry=…``
+    #: by project, the variables of ``Project.chosen_by`` as the run found them; empty: not set
+    chosen: Mapping[str, Mapping[str, str]] = field(default_factory=dict, kw_only=True)
     bundles: Mapping[str, str] = field(default_factory=dict, kw_only=True)  #: of failed cells, by id: as one types it
     projects: tuple[ProjectInfo, ...]
     clouds: tuple[CloudInfo, ...]
@@ -124,7 +131,8 @@ class RunSummary:
             arguments.append(f"--kubernetes={cell.cluster.kubernetes}")
         if cell.build.arch != next((cloud.arch for cloud in self.clouds if cloud.name == cell.cluster.cloud), ""):
             arguments.append(f"--arch={cell.build.arch}")
-        return shlex.join(["pytest", *arguments, *self.options])
+        chosen = assigned(self.chosen.get(cell.build.project, {}))
+        return chosen + shlex.join(["pytest", *arguments, *self.options])
 
     def is_flaky(self, cell: Cell) -> bool:
         """Whether the cell is a success that it was not at first: a failed e2e passed when it was run again."""

@@ -24,7 +24,8 @@ from pathlib import Path
 from pytest_crosscloud.kube import Api
 
 
-def test_version(cluster):
+def test_version(cluster, e2e):
+    assert e2e().exit_code == 0
     said = Api(cluster.kubeconfig).get("/version")["gitVersion"]
     Path(__file__).with_name(f"said-{cluster.kubernetes.name}").write_text(said)
     assert said == cluster.kubernetes.version
@@ -45,7 +46,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("served")
 def test_stable_and_head_are_clusters_of_two_versions(start: Callable[..., Job], tmp_path: Path) -> None:
     files = {"cross-cloud.yml": "kubernetes: {stable: auto}\n", "test_asks.py": ASKS}
-    job = start("--refs=stable", "--kubernetes=stable,head", files=files)
+    job = start("--refs=stable", "--kubernetes=stable,head", "test_asks.py", files=files)
     assert job.wait() == 0, job.text
     said = {path.name.removeprefix("said-"): path.read_text() for path in tmp_path.glob("root0/said-*")}
     assert said == {"stable": BEFORE, "head": NEWEST}

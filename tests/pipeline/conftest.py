@@ -137,7 +137,7 @@ def crosscloud_clouds():
 
 @hookimpl
 def crosscloud_projects():
-    made = [Project(name=name, build=Build(), chart="x") for name in ("demo", "other")]
+    made = [Project(name=name, build=Build(), chart="x", chosen_by=("SPECS",)) for name in ("demo", "other")]
     return [*made, Project(name="orchestra", build=Build(), chart="x", is_kubernetes=True, active=False)]
 
 def label(request):

@@ -205,3 +205,44 @@ def test_what_cannot_be_resumed_is_a_usage_error(rootdir: Rootdir, store: Store)
     result = rootdir.run("--resume", *select)
     assert result.ret == 0
     result.assert_outcomes(passed=3)
+
+
+def test_what_chose_the_tests_chooses_the_rest_of_them(
+    rootdir: Rootdir, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    select = ("--clouds=here,there", "--projects=demo", "--refs=stable")
+    monkeypatch.setenv("SPECS", "all of them")
+    with cut_off(rootdir, "e2e demo-stable-here", "-n", "2", *select):
+        pass
+    wait_for_reaper(store)
+    (old,) = store.runs()
+    assert old.record["command"].startswith("SPECS='all of them' pytest ")
+
+    monkeypatch.setenv("SPECS", "few")
+    result = rootdir.run("--resume")
+    assert result.ret == 4
+    said = f"run {old.id} was started with SPECS=all of them, and here it is few"
+    assert said in result.stderr.str()
+
+    monkeypatch.delenv("SPECS")
+    rootdir.make("e2e demo-stable-here", "fail")
+    result = rootdir.run("--resume")
+    assert result.ret == 1
+    cells = {cell["id"]: cell for cell in document(rootdir)["cells"]}
+    assert cells["demo-stable-here"]["repeat"].startswith(("SPECS='all of them' pytest ", "crosscloud repro "))
+    assert cells["demo-stable-there"]["repeat"].startswith("SPECS='all of them' pytest --clouds=there ")
+
+
+def test_what_was_not_chosen_is_not_chosen_halfway(
+    rootdir: Rootdir, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SPECS", raising=False)
+    with cut_off(rootdir, "e2e demo-stable-here", "--clouds=here", "--projects=demo", "--refs=stable"):
+        pass
+    wait_for_reaper(store)
+    (old,) = store.runs()
+    monkeypatch.setenv("SPECS", "few")
+    result = rootdir.run("--resume")
+    assert result.ret == 4
+    assert f"run {old.id} was started without SPECS, and here it is few" in result.stderr.str()
+    assert "unset SPECS" in result.stderr.str()
