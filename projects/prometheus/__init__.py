@@ -94,7 +94,8 @@ def crosscloud_projects() -> list[Project]:
                 ),
                 timeout=300,
             ),
-            # A TSDB has one writer: the new Prometheus starts when the old one has ended, and replays its log.
-            upgrade_gap=30,
+            # A TSDB has one writer: the new Prometheus starts when the old one has ended, and replays its log. By the
+            # chart it has 15 s for the one, and 60 s for the other.
+            upgrade_gap=75,
         )
     ]
