@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,11 @@ def _clusters(run: str) -> list[Resource]:
     return [resource for resource in open_store().resources(run) if resource.kind == "cluster"]
 
 
+def _clean(run: str) -> None:
+    crosscloud = str(Path(sys.executable).with_name("crosscloud"))
+    subprocess.run([crosscloud, "clean", "--run", run, "--yes"], check=False, capture_output=True, timeout=300)
+
+
 def _kill_in(job: Job, stage: str) -> Resource:
     """kill -9 of the controller while the stage runs. :returns: the cluster that its reaper keeps."""
     wait_for(lambda: job.process.poll() is not None or (job.run and job.is_running(stage)), stage, DEADLINE)
@@ -34,8 +40,11 @@ def _kill_in(job: Job, stage: str) -> Resource:
 
 
 @pytest.mark.parametrize("stage", ["deploy", pytest.param("e2e", marks=pytest.mark.slow)])
-def test_the_cluster_of_a_killed_run_is_taken_over(start: Callable[..., Job], stage: str) -> None:
+def test_the_cluster_of_a_killed_run_is_taken_over(
+    start: Callable[..., Job], stage: str, request: pytest.FixtureRequest
+) -> None:
     killed = start("--refs=stable", "--keep-failed=30m")
+    request.addfinalizer(lambda: _clean(killed.run))  # what it keeps, if nobody has taken it over
     kept = _kill_in(killed, stage)
     made = open_store().results(killed.run)
 
