@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from ..declared import describe
 from ..errors import CrosscloudError
@@ -70,7 +71,10 @@ def main(address: str, run: str, controller: str) -> None:
         with _reports(store, run) as write:
             reaper.destroy_run(store, run, teller.say, spare=spare, forks=forks, begun=destruction, on_settled=write)
     connection.close()
-    os.close(0)
+    # The controller's end must see it close; but SQLite, where it is given a descriptor below 3, closes that again, and
+    # with it go all locks that this process has on the file.
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
     _wait_for_kept(store, run)
 
 

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -187,9 +188,15 @@ def test_what_is_kept_outlives_the_run_until_it_expires(world: World) -> None:
     assert world.clusters() == {"kept"} and machine.poll() is None
     waiting = Process.of(mine.pid)
     assert waiting, "the reaper waits for the kept cluster to expire"
+    assert _descriptor(mine.pid, 0) == "/dev/null", "SQLite would be given it, and lose its locks over it"
     machine.kill()
     machine.wait()
     processes.end_all(lambda: [] if waiting.is_dead else [waiting])
+
+
+def _descriptor(pid: int, number: int) -> str:
+    path = Path(f"/proc/{pid}/fd/{number}")
+    return str(path.readlink()) if path.is_symlink() else "closed"
 
 
 def test_what_expires_is_destroyed_in_the_background(world: World) -> None:
