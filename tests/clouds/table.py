@@ -22,7 +22,7 @@ OTHERS = {
     "kind": ("containers", "its commands, against a stand-in for kind", "kind itself: no Docker was at hand"),
     "existing": (
         "whatever is there",
-        "whole runs on a cluster of `local`, which stays as it was: `tests/e2e/test_existing.py`",
+        "whole runs on a cluster of `local`, which stays as it was: `tests/e2e/test_existing_cluster.py`",
         "",
     ),
 }

@@ -32,17 +32,18 @@ func (u *upstream) listen(address string) error {
 	return nil
 }
 
-// sockets are bound to one address and port.
-func sockets(address string) (net.PacketConn, net.Listener, error) {
-	packets, err := net.ListenPacket("udp", address)
-	if err != nil {
-		return nil, nil, err
-	}
-	stream, err := net.Listen("tcp", packets.LocalAddr().String())
-	if err != nil {
+// sockets are bound to one address and port. With port 0, to one that is free for both: UDP's may be taken for TCP.
+func sockets(address string) (packets net.PacketConn, stream net.Listener, err error) {
+	for range 20 {
+		if packets, err = net.ListenPacket("udp", address); err != nil {
+			return nil, nil, err
+		}
+		if stream, err = net.Listen("tcp", packets.LocalAddr().String()); err == nil {
+			return packets, stream, nil
+		}
 		packets.Close()
 	}
-	return packets, stream, err
+	return nil, nil, err
 }
 
 func (u *upstream) set(name string, address netip.Addr) {
