@@ -15,7 +15,7 @@ LEFT_OUT := .pytest_cache/left-out
 PYTEST := CROSSCLOUD_TESTS_LEFT_OUT=$(LEFT_OUT) $(VENV)/python -m pytest
 define run-tests
 mkdir -p $(dir $(LEFT_OUT)); : > $(LEFT_OUT); \
-$(PYTEST) -n 4 --dist worksteal -m "not root$(1)" tests || failed=1; \
+$(PYTEST) -n 5 --dist worksteal -m "not root$(1)" tests || failed=1; \
 $(if $(ROOT),$(PYTEST) -n 2 --dist loadfile -m "root$(1)" tests || failed=1;) \
 cat $(LEFT_OUT); \
 exit $${failed:-0}

@@ -82,6 +82,7 @@ def test_coredns_goes_to_head_and_back_and_answers_all_the_way(way: Way) -> None
     assert container["image"] == way.stable.pins[0].reference
 
 
+@pytest.mark.slow
 def test_a_head_that_crashes_is_red_and_nobody_goes_unanswered(way: Way) -> None:
     assert way.head.e2e
     # Its program knows none of CoreDNS' arguments and ends at once.

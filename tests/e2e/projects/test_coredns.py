@@ -60,7 +60,8 @@ def test_both_refs_side_by_side_are_the_clusters_dns_in_turn(site: Site, stable:
 @pytest.mark.parametrize(
     ("values", "red"),
     [
-        ({"clusterDomain": "elsewhere.test"}, {"answers at all"}),
+        # It is a minute until the e2e container gives up.
+        pytest.param({"clusterDomain": "elsewhere.test"}, {"answers at all"}, marks=pytest.mark.slow),
         ({"hosts": {"records": {"@": "192.0.2.99"}}}, {"hosts zone"}),
         ({"hosts": {"many": 59}}, {"large answer"}),
         ({"stubZone": "other.crosscloud.test"}, {"forwarded zone, and a change of it"}),
