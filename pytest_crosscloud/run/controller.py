@@ -24,6 +24,7 @@ from ..redact import redact
 from ..report import terminal
 from ..stage import RUN_VARIABLE
 from . import bundles, clusters, context, making, preflight, processes, reaper, refs, resume, scheduler, takeover
+from .endgame import Endgame
 from .graph import Graph
 from .leases import open_leases
 from .outcomes import Recorder
@@ -264,14 +265,16 @@ class Controller:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        # xdist ends its workers in its own sessionfinish: what they still ran is cancelled afterwards.
-        try:
+        if not self._run:
             return (yield)
-        finally:
-            if self._run:
-                self._finish(self._run, session)
+        with Endgame() as endgame:
+            # xdist ends its workers in its own sessionfinish: what they still ran is cancelled afterwards.
+            try:
+                return (yield)
+            finally:
+                self._finish(self._run, session, endgame)
 
-    def _finish(self, run: Run, session: pytest.Session) -> None:
+    def _finish(self, run: Run, session: pytest.Session, endgame: Endgame) -> None:
         try:
             for result in run.store.results(run.id).values():
                 if result.status == Status.RUNNING:
@@ -290,7 +293,7 @@ class Controller:
         reports = threading.Thread(target=self._report, args=(run,), name="crosscloud-reports")
         reports.start()
         try:
-            self._problems += self._end_reaper()
+            self._problems += self._end_reaper(endgame)
         finally:
             reports.join()
         if self._output:
@@ -308,12 +311,18 @@ class Controller:
                 session.exitstatus = pytest.ExitCode.OK
         if session.exitstatus == pytest.ExitCode.OK and (red or self._problems):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if endgame.is_interrupted:
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
 
-    def _end_reaper(self) -> list[str]:
+    def _end_reaper(self, endgame: Endgame) -> list[str]:
         if not self._reaper:
             return []
+        show = self._watcher.write_line if self._watcher else lambda text: None
         try:
-            return self._reaper.finish(self._watcher.write_line if self._watcher else lambda text: None)
+            if endgame.is_interrupted:
+                return self._reaper.finish(show, timeout=0)
+            with endgame.waiting():
+                return self._reaper.finish(show)
         except CrosscloudError as error:
             return [str(error)]
 

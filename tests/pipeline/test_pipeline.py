@@ -549,6 +549,29 @@ def test_a_signal_while_the_run_starts_ends_it_with_its_reports(rootdir: Rootdir
     _wait_for_end_of(run)
 
 
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_session_ends_costs_no_report(
+    rootdir: Rootdir, workers: str, number: signal.Signals
+) -> None:
+    rootdir.pytester.makeconftest(
+        f"""
+        import os, pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_sessionfinish(session):
+            if not hasattr(session.config, "workerinput"):
+                os.kill(os.getpid(), {int(number)})
+        """
+    )
+    result = rootdir.run("-n", workers, "--clouds=here", "--projects=demo", "--refs=stable", "--junitxml=junit.xml")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert len(list(junit_schema.check(rootdir.path / "junit.xml").iter("testcase"))) == 3
+    assert statuses(rootdir)["demo-stable-here"] == GREEN
+    _wait_for(lambda: "destroy here" in rootdir.ledger(), "destroy")
+    _wait_for_end_of(rootdir.last_run)
+
+
 def test_a_signal_to_the_controller_alone_is_passed_on_to_its_workers(rootdir: Rootdir) -> None:
     """execnet has them wait for five seconds first, in which what they run goes on."""
     rootdir.make("e2e demo-stable-here", "hang")
