@@ -119,9 +119,9 @@ class Controller:
                 run_id,
                 StageResult(StageName.BUILD, target, error.status, started=time.time(), failure=error.failure()),
             )
-        config.pluginmanager.register(Recorder(run), "crosscloud-recorder")
         plugin = scheduler.ControllerPlugin(run.directory, run.limits, this.durations(), self._goes_on)
         config.pluginmanager.register(plugin, "crosscloud-scheduler")
+        config.pluginmanager.register(Recorder(run, plugin.begun), "crosscloud-recorder")
         shown: Any = config.pluginmanager.get_plugin("terminalreporter")
         if shown and config.get_verbosity() <= 0:
             # Whole lines about stages, instead of file names, dots and percentages between them.

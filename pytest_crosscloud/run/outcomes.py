@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from copy import copy
 from functools import cache
 from pathlib import Path
@@ -22,10 +23,14 @@ _CUT_OFF = "_crosscloud_cut_off"
 
 
 class Recorder:
-    """pytest hooks of the controller, which is told of every test, whichever process ran it."""
+    """pytest hooks of the controller, which is told of every test, whichever process ran it.
 
-    def __init__(self, run: Run) -> None:
+    :param begun: says which tests workers are in.
+    """
+
+    def __init__(self, run: Run, begun: Callable[[], Iterable[str]]) -> None:
         self._run = run
+        self._begun = begun
         self._called: dict[str, TestResult] = {}  # tests that are not torn down yet
         self._set_up: dict[str, pytest.TestReport] = {}  # tests that were not called yet
 
@@ -35,6 +40,8 @@ class Recorder:
 
         It stays unrecorded, for nothing has come of it.
         """
+        for nodeid in self._begun():
+            self._set_up.setdefault(nodeid, _unheard(nodeid))
         for report in list(self._set_up.values()):
             cut_off = copy(report)
             cut_off.when, cut_off.outcome = "call", "skipped"
@@ -82,6 +89,12 @@ class Recorder:
         if report.when == "call":
             self._called[report.nodeid] = result
         return result
+
+
+def _unheard(nodeid: str) -> pytest.TestReport:
+    """What the setup of a test may have said, on a worker that says all of a test when it has ended."""
+    path, _, name = nodeid.partition("::")
+    return pytest.TestReport(nodeid, (path, None, name), {}, "passed", None, "setup")
 
 
 def _message(report: pytest.TestReport) -> str:

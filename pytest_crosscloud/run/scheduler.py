@@ -88,12 +88,18 @@ class ControllerPlugin:
         self._limits = limits
         self._durations = durations or {}
         self._goes_on = goes_on
+        self._scheduler: GraphScheduler | None = None
+
+    def begun(self) -> list[str]:
+        """Node ids of the tests that workers are in: of these they say nothing until they have ended."""
+        return self._scheduler.begun() if self._scheduler else []
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Producer) -> GraphScheduler | None:
-        if not replaces_default(config):
-            return None
-        return GraphScheduler(config, log, self._directory, self._limits, self._durations, self._goes_on)
+        if replaces_default(config):
+            known = (self._directory, self._limits, self._durations, self._goes_on)
+            self._scheduler = GraphScheduler(config, log, *known)
+        return self._scheduler
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
@@ -144,6 +150,12 @@ class GraphScheduler(LoadScheduling):  # type: ignore[misc]  # xdist.* is not fo
             self.config.hook.pytest_collectreport(report=report)
             return  # its numbers mean other tests: it gets none
         self.node2collection[node] = ours
+
+    def begun(self) -> list[str]:
+        first = (
+            next((index for index in self.node2pending[node][:2] if index != self._idle), None) for node in self.nodes
+        )
+        return [self.collection[index] for index in first if self.collection and index is not None]
 
     @property
     def tests_finished(self) -> bool:
