@@ -6,13 +6,11 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_crosscloud import hookimpl
-from pytest_crosscloud.errors import CrosscloudError
 from pytest_crosscloud.model import Cloud, Node
 
 if TYPE_CHECKING:
@@ -99,16 +97,9 @@ def _ask(*arguments: str) -> str:
 
     :raises CrosscloudError: it failed, or does not answer in time.
     """
-    environment = {**os.environ, **_provider()}
-    try:
-        done = subprocess.run(
-            ["kind", *arguments], env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise CrosscloudError(f"kind did not answer within {_PATIENCE:.0f} s") from error
-    if done.returncode != 0:
-        raise CrosscloudError(f"kind exited with {done.returncode}: {done.stderr.strip()}")
-    return done.stdout
+    from pytest_crosscloud.provision.remote import printed
+
+    return printed(["kind", *arguments], _provider(), timeout=_PATIENCE)
 
 
 def _provider() -> dict[str, str]:

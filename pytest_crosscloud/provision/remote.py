@@ -89,6 +89,16 @@ def answer(
     if shutil.which(argv[0]) is None:
         raise CrosscloudError(f"{argv[0]} is not on PATH", remedy=program)
     renamed = {name: os.environ[known] for name, known in (environment or {}).items() if known in os.environ}
+    return printed(argv, renamed, timeout=timeout)
+
+
+def printed(argv: Sequence[str], variables: Mapping[str, str], *, timeout: float) -> str:
+    """What a program that is there prints.
+
+    :param variables: of its environment, over this one's.
+    :param timeout: seconds to wait for it.
+    :raises CrosscloudError: it failed, or does not answer in time.
+    """
     try:
         done = subprocess.run(
             argv,
@@ -97,7 +107,7 @@ def answer(
             timeout=timeout,
             check=False,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **renamed},
+            env={**os.environ, **variables},
         )
     except subprocess.TimeoutExpired as error:
         raise CrosscloudError(f"{argv[0]} did not answer within {timeout:.0f} s") from error
