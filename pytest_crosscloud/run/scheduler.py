@@ -152,10 +152,8 @@ class GraphScheduler(LoadScheduling):  # type: ignore[misc]  # xdist.* is not fo
         self.node2collection[node] = ours
 
     def begun(self) -> list[str]:
-        first = (
-            next((index for index in self.node2pending[node][:2] if index != self._idle), None) for node in self.nodes
-        )
-        return [self.collection[index] for index in first if self.collection and index is not None]
+        tests = map(self._test_of, self.nodes)
+        return [self.collection[index] for index in tests if self.collection and index is not None]
 
     @property
     def tests_finished(self) -> bool:
@@ -209,9 +207,13 @@ class GraphScheduler(LoadScheduling):  # type: ignore[misc]  # xdist.* is not fo
     def _idle(self) -> int:
         return len(self.collection or ())
 
-    def _is_busy(self, node: WorkerController) -> bool:
+    def _test_of(self, node: WorkerController) -> int | None:
+        """The test that a worker is in, or enters next; None: it has nothing to do."""
         # Idle is what it does before and after its tests.
-        return any(index != self._idle for index in self.node2pending[node][:2])
+        return next((index for index in self.node2pending[node][:2] if index != self._idle), None)
+
+    def _is_busy(self, node: WorkerController) -> bool:
+        return self._test_of(node) is not None
 
     def _send(self) -> None:
         """Give every worker that has nothing to do the best test there is."""
