@@ -103,7 +103,7 @@ def main(args: argparse.Namespace) -> int:
     loading.show_problems(config)
     if args.upgrade and not matrix.upgrades:
         raise ConfigurationError("--upgrade goes from one ref to another", remedy="give two of them with --refs")
-    steps = list(steps_of(config, matrix, limits_of(config, matrix, args.max_clusters), reuse=args.reuse_clusters))
+    steps = steps_of(config, matrix, limits_of(config, matrix, args.max_clusters), reuse=args.reuse_clusters)
     steps += _upgrades(matrix, _lost(steps)) if args.upgrade else ()
     notes = list(alike(_kubernetes(config, matrix)))
     if args.json:
@@ -138,25 +138,26 @@ def _exit_code(steps: Iterable[Step]) -> int:
     return int(builds == {NA} or any(step.action == FAIL for step in steps))
 
 
-def steps_of(config: Config, matrix: Matrix, limits: Iterable[Limit] = (), *, reuse: bool = False) -> Iterator[Step]:
+def steps_of(config: Config, matrix: Matrix, limits: Iterable[Limit] = (), *, reuse: bool = False) -> list[Step]:
     """What a run of the matrix would do, in the order of its stages. ``reuse``: with clusters of the pool."""
-    made = list(_builds(config, matrix.builds))
+    steps = list(_builds(config, matrix.builds))
     limits = tuple(limits)
     lacking = preflight.lacking(config, matrix, limits)
     for cluster in matrix.clusters:
         step = _provision(config, cluster, lacking[cluster.cloud], reuse=reuse)
         of_it = [f", {limit}" for limit in limits if cluster.id in limit.clusters and step.action == CREATE]
-        made.append(replace(step, detail=step.detail + "".join(of_it)))
-    yield from made
-    lost = _lost(made)
-    e2es = []
+        steps.append(replace(step, detail=step.detail + "".join(of_it)))
+    lost = _lost(steps)
+    needs = {
+        cell.id: (stage_key(StageName.BUILD, cell.build.id), stage_key(StageName.PROVISION, cell.cluster.id))
+        for cell in matrix.cells
+    }
+    actions = {id_: AFTER if lost.isdisjoint(keys) else NA for id_, keys in needs.items()}
+    steps += [Step(StageName.DEPLOY, id_, actions[id_], ", ".join(keys)) for id_, keys in needs.items()]
     for cell in matrix.cells:
-        needs = (stage_key(StageName.BUILD, cell.build.id), stage_key(StageName.PROVISION, cell.cluster.id))
-        action = AFTER if lost.isdisjoint(needs) else NA
-        yield Step(StageName.DEPLOY, cell.id, action, ", ".join(needs))
         note = "" if config.projects[cell.build.project].e2e else f" ({NO_E2E})"
-        e2es.append(Step(StageName.E2E, cell.id, action, stage_key(StageName.DEPLOY, cell.id) + note))
-    yield from e2es
+        steps.append(Step(StageName.E2E, cell.id, actions[cell.id], stage_key(StageName.DEPLOY, cell.id) + note))
+    return steps
 
 
 def _lost(steps: Iterable[Step]) -> set[str]:

@@ -10,7 +10,7 @@ import shutil
 import signal
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -389,7 +389,10 @@ def _preflight(session: Session) -> None:
             "no disk:\n  " + "\n  ".join(lacking),
             remedy="make room, or name others: --crosscloud-out, XDG_STATE_HOME, XDG_CACHE_HOME, TMPDIR",
         )
-    there = takeover.clusters(open_store(), session.old.run.id) if session.old else ()
+    there: set[str] = set()
+    if session.old:
+        with closing(open_store()) as store:
+            there = takeover.clusters(store, session.old.run.id)
     found = preflight.lacking(session.config, session.matrix, session.limits, session.registry, there)
     if missing := {name: lines for name, lines in found.items() if lines}:
         raise ConfigurationError(
