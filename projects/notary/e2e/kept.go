@@ -9,9 +9,6 @@ import (
 	"slices"
 )
 
-// Where on the way of an upgrade this program runs (CROSSCLOUD_UPGRADE), in their order.
-var stops = []string{"before", "after", "back"}
-
 // kept is what is published at every stop, and has to be there at those that follow. None without an upgrade.
 func (t target) kept() []check {
 	switch stop := slices.Index(stops, t.stop); stop {

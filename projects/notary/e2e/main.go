@@ -8,9 +8,9 @@ package main
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 )
 
@@ -46,9 +46,13 @@ func fromEnvironment(env environment) (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	way := upgrade{env("CROSSCLOUD_UPGRADE"), env("CROSSCLOUD_NAMESPACE")}
-	if way.stop != "" && (!slices.Contains(stops, way.stop) || way.namespace == "") {
-		return target{}, fmt.Errorf("CROSSCLOUD_UPGRADE=%q is none of %q, or CROSSCLOUD_NAMESPACE=%q is not set", way.stop, stops, way.namespace)
+	stop, err := env.stop()
+	if err != nil {
+		return target{}, err
+	}
+	way := upgrade{stop, env("CROSSCLOUD_NAMESPACE")}
+	if way.stop != "" && way.namespace == "" {
+		return target{}, errors.New("with CROSSCLOUD_UPGRADE, CROSSCLOUD_NAMESPACE must be set")
 	}
 	return newTarget("http://"+server, signer, way), nil
 }

@@ -9,9 +9,6 @@ import (
 	"time"
 )
 
-// Where on the way of an upgrade this program runs (CROSSCLOUD_UPGRADE), in their order.
-var stops = []string{"before", "after", "back"}
-
 // How far back samples and silences of an earlier stop are looked for.
 const journey = 6 * time.Hour
 

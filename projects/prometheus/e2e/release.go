@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -22,15 +21,16 @@ type target struct {
 var jobs = []string{"prometheus", "alertmanager", "node-exporter"}
 
 func fromEnvironment(env environment) (target, error) {
+	stop, err := env.stop()
+	if err != nil {
+		return target{}, err
+	}
 	found := target{
 		namespace: env("CROSSCLOUD_NAMESPACE"),
 		release:   env("CROSSCLOUD_RELEASE"),
 		versions:  map[string]string{},
 		inbox:     newInbox(),
-		stop:      env("CROSSCLOUD_UPGRADE"),
-	}
-	if found.stop != "" && !slices.Contains(stops, found.stop) {
-		return target{}, fmt.Errorf("CROSSCLOUD_UPGRADE=%q is none of %q", found.stop, stops)
+		stop:      stop,
 	}
 	if found.namespace == "" {
 		return target{}, errors.New("CROSSCLOUD_NAMESPACE must be set")
